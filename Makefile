@@ -1,0 +1,68 @@
+# Versions of the tools, pinned here and nowhere else. `go run` builds them into the Go cache.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+MODULES   := . $(shell sed -n 's|^\t\./|./|p' go.work)
+PATTERNS  := $(MODULES:%=%/...)
+PLATFORMS := $(foreach os,linux darwin freebsd windows,$(os)/amd64 $(os)/arm64)
+
+# -count=1: tests of real processes, and of the tree itself, have inputs that the test cache does not see.
+GOTEST   := go test -race -count=1 -timeout $(or $(TIMEOUT),10m)
+FUZZTIME ?= 30s
+SOAK     ?= 10m
+SEED     := $(or $(SEED),$(shell date +%s))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint tidy format vet cross golangci fuzz soak bench cover
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: ## see a service replaced under load
+	cd examples && go run ./demo
+
+test: ## all tests that need Go, a C compiler, git and make (HANDOVER_COUNT=full: ten times the repetitions)
+	$(GOTEST) work
+
+test-all: ## the tests that `test` leaves out: as root, with Debian's packages
+	$(GOTEST) -tags debian ./test/debian/...
+
+lint: tidy format vet cross golangci ## every check that runs nothing
+
+tidy:
+	@for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy -diff) || exit; done
+
+format:
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these: $$files" >&2; exit 1; }
+
+vet:
+	go vet -tags debian work
+
+cross: # other operating systems see the library; this one sees everything
+	@for p in $(PLATFORMS); do \
+		echo "build and vet for $$p"; \
+		export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/}; \
+		go build ./... && go vet ./... || exit; \
+	done
+
+golangci:
+	go run $(GOLANGCI_LINT) run $(PATTERNS)
+
+fuzz: ## each fuzz target for FUZZTIME
+	@grep -Ero --include='*_test.go' '^func Fuzz\w+' . | while IFS=: read -r file func; do \
+		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit; \
+	done
+
+soak: ## the end-to-end tests under faults for SOAK, each run recorded in docs/results/soak.md
+	@mkdir -p docs/results
+	HANDOVER_SOAK=full HANDOVER_SOAK_TIME=$(SOAK) HANDOVER_SEED=$(SEED) \
+		go test -race -count=1 -timeout 0 -v -run Soak ./test/... && result=passed || result=failed; \
+	echo "- $$(date -u +%F) commit $$(git describe --always --dirty) seed $(SEED) for $(SOAK): $$result" >> docs/results/soak.md; \
+	test $$result = passed
+
+bench: ## every benchmark
+	go test -run '^$$' -bench . -benchmem work
+
+cover: ## coverage of the library by the tests of all modules
+	@mkdir -p bin
+	go test -count=1 -timeout 10m -coverpkg ./... -coverprofile bin/coverage.out work
+	go tool cover -func bin/coverage.out | tail -1

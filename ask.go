@@ -1,0 +1,55 @@
+package handover
+
+import (
+	"time"
+
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// signalledUpgrade is an upgrade signal. A generation that is not the incumbent passes it on to the one that is, which
+// answers; nothing is ignored.
+func (l *life) signalledUpgrade(signal string) {
+	switch {
+	case l.peer != nil && l.attempt == nil && (l.offer != nil || l.state == draining):
+		l.log.Info("upgrade signal passed on to the generation that serves", "signal", signal, "pid", l.peer.process.pid())
+		l.send(&wire.Upgrade{})
+	default:
+		answer := make(chan ended, 1)
+		l.upgrade(nil, answer)
+		select {
+		case e := <-answer:
+			l.log.Warn("upgrade signal: no handover begins", "signal", signal, "attempt", e.result.Attempt, "error", e.err)
+		default: // under way; its end is logged
+		}
+	}
+}
+
+// askedToUpgrade is an upgrade signal that another generation passed on.
+func (l *life) askedToUpgrade(from *peer, f *wire.Frame) {
+	answer := make(chan ended, 1)
+	l.upgrade(nil, answer)
+	reply := &wire.Reply{Attempt: l.attempts}
+	select {
+	case e := <-answer:
+		reply.Attempt, reply.Error = uint32(e.result.Attempt), e.err.Error()
+	default:
+	}
+	if err := from.link.Send(f.Attempt, reply); err != nil {
+		l.log.Debug("upgrade answer not sent", "error", err)
+	}
+}
+
+// status is how the service is, as this generation sees it.
+func (l *life) status() *wire.ServiceStatus {
+	s := &wire.ServiceStatus{
+		Service: l.process.config.Name, State: l.state.String(), Generation: l.generation, PID: l.process.pid, Build: l.process.build,
+		Attempt: l.number(), Connections: l.process.sockets.count(), UptimeMs: time.Since(l.process.started).Milliseconds(),
+	}
+	for _, ln := range l.process.sockets.all() {
+		s.Listeners = append(s.Listeners, ln.spec)
+	}
+	for _, d := range l.drainers {
+		s.Draining = append(s.Draining, wire.Drainer{Generation: d.generation, PID: d.process.pid()})
+	}
+	return s
+}

@@ -1,0 +1,433 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// attempt is one handover, as the incumbent sees it.
+type attempt struct {
+	number     uint32
+	generation int   // the successor's, from COMMIT
+	reason     error // the first thing that went wrong
+	code       wire.Code
+
+	started  time.Time
+	ready    time.Time
+	parked   time.Time
+	switched time.Duration // from parked to SERVING
+
+	offered  []*listener // in the order of OFFER
+	adopted  map[*listener]bool
+	freezing context.CancelFunc // ends the freeze before it is through
+	frozen   chan struct{}      // closed when the freeze's goroutine has ended
+	watch    *watch
+	waiters  []chan<- ended
+}
+
+// ended is what whoever asked for a handover is told.
+type ended struct {
+	result Result
+	err    error
+}
+
+// refuse records why the handover cannot be, if nothing went wrong before.
+func (a *attempt) refuse(code wire.Code, err error) {
+	if a.reason == nil {
+		a.code, a.reason = code, err
+	}
+}
+
+// finish tells everyone who waits.
+func (a *attempt) finish(r Result, err error) {
+	r.Attempt = int(a.number)
+	r.Total = time.Since(a.started)
+	r.Switch = a.switched
+	if !a.ready.IsZero() {
+		r.Ready = a.ready.Sub(a.started)
+	}
+	for _, w := range a.waiters {
+		w <- ended{r, err}
+	}
+	a.waiters = nil
+}
+
+// upgrade begins a handover, unless one is under way or none can be. joined is a process that asked to be the successor;
+// nil starts one. How it ends goes to waiter, which has room for it.
+func (l *life) upgrade(joined *joiner, waiter chan<- ended) {
+	refuse := func(r Result, err error) {
+		if joined != nil {
+			joined.deny(r, err)
+		}
+		if waiter != nil {
+			waiter <- ended{r, err}
+		}
+	}
+	switch err := l.process.upgradable(); {
+	case l.attempt != nil:
+		n := int(l.attempt.number)
+		refuse(Result{Attempt: n}, fmt.Errorf("%w: attempt %d, in state %s", ErrInProgress, n, l.state))
+	case l.state != serving:
+		refuse(Result{}, fmt.Errorf("%w: state %s", ErrNotReady, l.state))
+	case err != nil && joined == nil:
+		refuse(Result{}, err)
+	case len(l.drainers) >= l.process.config.MaxDraining:
+		refuse(Result{}, fmt.Errorf("%w: %s; wait, end one with SIGTERM, or raise MaxDraining", ErrTooManyDraining, l.describeDrainers()))
+	default:
+		l.attempts++
+		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*listener]bool)}
+		if waiter != nil {
+			l.attempt.waiters = append(l.attempt.waiters, waiter)
+		}
+		if joined != nil {
+			l.peer = joined.peer
+		}
+		l.raise(onUpgrade, "")
+	}
+}
+
+func (l *life) describeDrainers() string {
+	s := ""
+	for i, d := range l.drainers {
+		if i > 0 {
+			s += ", "
+		}
+		s += fmt.Sprintf("generation %d (pid %d)", d.generation, d.process.pid())
+	}
+	return s
+}
+
+// begin starts the successor; one that joined has said its HELLO already.
+func (l *life) begin() {
+	l.process.notifier.reloading()
+	if l.peer != nil {
+		l.log.Info("handover begins: a process joined", "attempt", l.attempt.number, "pid", l.peer.process.pid())
+		l.peer.observe(l.inbox, l.done)
+		l.offerTo(l.peer)
+		return
+	}
+	p, err := l.process.launch.start()
+	if err != nil {
+		l.attempt.refuse(wire.CodeFailed, err)
+		l.raise(onDead, err.Error())
+		return
+	}
+	l.log.Info("handover begins: the successor is started", "attempt", l.attempt.number, "pid", p.process.pid(), "command", l.process.launch.command)
+	l.peer = p
+	p.observe(l.inbox, l.done)
+}
+
+// frame handles what the peer of the handover under way says.
+func (l *life) frame(f *wire.Frame) {
+	switch m := f.Message.(type) {
+	case *wire.Hello:
+		l.greeted(f, m)
+	case *wire.Ack:
+		l.acknowledged(f, m)
+	case *wire.Adopted:
+		l.adoptedBy(f, m)
+	case *wire.Ready:
+		l.attempted(f, onReady)
+	case *wire.Imported:
+		l.attempted(f, onImported)
+	case *wire.Serving:
+		l.attempted(f, onServing)
+	case *wire.Returned:
+		l.attempted(f, onReturned)
+	case *wire.Return:
+		if l.attempt != nil {
+			l.attempt.refuse(wire.CodeFailed, errors.New(m.Reason))
+		}
+		l.attempted(f, onReturn)
+	case *wire.Pong:
+		if l.attempt != nil && l.attempt.watch != nil {
+			l.attempt.watch.pong(m)
+		}
+	case *wire.Abort:
+		l.abortedBy(f, m)
+	case *wire.Verdicts:
+		l.follow.verdicts(m)
+	case *wire.Redirect:
+		l.follow.redirect(f, m)
+	case *wire.Upgrade:
+		l.askedToUpgrade(l.peer, f)
+	case *wire.Reply:
+		l.log.Info("upgrade asked of the generation that serves", "attempt", m.Attempt, "error", m.Error)
+	default:
+		l.successorFrame(f)
+	}
+}
+
+// attempted raises the event of a frame that only a successor sends.
+func (l *life) attempted(f *wire.Frame, e event) {
+	if _, ok := next(l.state, e); !ok || l.attempt == nil {
+		l.unexpected(f)
+		return
+	}
+	switch e {
+	case onReady:
+		l.attempt.ready = time.Now()
+	case onServing:
+		l.attempt.switched = time.Since(l.attempt.parked)
+	}
+	l.raise(e, "")
+}
+
+// greeted answers a successor that this process started. One that joined was greeted at the takeover socket.
+func (l *life) greeted(f *wire.Frame, m *wire.Hello) {
+	if l.state != offering || m.Role != wire.RoleSuccessor || l.attempt.offered != nil {
+		l.unexpected(f)
+		return
+	}
+	closeDescriptors(f) // its pidfd: a child needs none
+	_, features, err := wire.Negotiate(l.process.hello(wire.RoleIncumbent), *m)
+	if err != nil {
+		l.attempt.refuse(wire.CodeUnsupported, err)
+		l.raise(onAbort, err.Error())
+		return
+	}
+	l.peer.build, l.peer.features = m.Build, features
+	l.offerTo(l.peer)
+}
+
+// offerTo sends OFFER and the first descriptors.
+func (l *life) offerTo(p *peer) {
+	self, err := platform.SelfPidfd()
+	if err != nil {
+		l.attempt.refuse(wire.CodeFailed, err)
+		l.raise(onAbort, err.Error())
+		return
+	}
+	defer func() { _ = self.Close() }()
+	l.attempt.offered = l.process.sockets.all()
+	offer := &wire.Offer{
+		Protocol: wire.Protocols.Max, Features: p.features, Service: l.process.config.Name,
+		Generation: l.generation, PID: l.process.pid, Build: l.process.build, Listeners: []wire.Listener{},
+	}
+	for _, ln := range l.attempt.offered {
+		offer.Listeners = append(offer.Listeners, ln.spec)
+	}
+	if l.send(offer, self.FD()) {
+		l.sendListeners(0)
+	}
+}
+
+// sendListeners sends the batch of descriptors that begins with listener first.
+func (l *life) sendListeners(first int) {
+	batch := l.attempt.offered[first:]
+	batch = batch[:min(len(batch), wire.MaxBatch)]
+	if len(batch) == 0 {
+		return
+	}
+	fds := make([]int, 0, len(batch))
+	for _, ln := range batch {
+		fd, err := platform.FD(ln.raw)
+		if err != nil {
+			l.attempt.refuse(wire.CodeFailed, fmt.Errorf("offer %s: %w", ln.spec.Key(), err))
+			l.raise(onAbort, "a listener was closed")
+			return
+		}
+		fds = append(fds, fd)
+	}
+	l.send(&wire.Listeners{First: first}, fds...)
+}
+
+func (l *life) acknowledged(f *wire.Frame, m *wire.Ack) {
+	switch {
+	case l.state != offering || m.Next < 0 || m.Next > len(l.attempt.offered):
+		l.unexpected(f)
+	case m.Lost:
+		l.attempt.refuse(wire.CodeFailed, errors.New("descriptors were lost on their way to the successor: raise its RLIMIT_NOFILE"))
+		l.raise(onAbort, "descriptors lost")
+	default:
+		l.sendListeners(m.Next)
+	}
+}
+
+func (l *life) adoptedBy(f *wire.Frame, m *wire.Adopted) {
+	if l.state != offering || l.attempt.offered == nil {
+		l.unexpected(f)
+		return
+	}
+	for _, i := range m.Adopted {
+		if i < 0 || i >= len(l.attempt.offered) {
+			l.unexpected(f)
+			return
+		}
+		l.attempt.adopted[l.attempt.offered[i]] = true
+	}
+	for _, ln := range l.attempt.offered {
+		if !l.attempt.adopted[ln] {
+			l.log.Warn("the successor does not listen there: accepted here until the handover is final, then closed",
+				"attempt", l.attempt.number, "listener", ln.spec.Key())
+		}
+	}
+	if _, child := l.peer.process.(*child); !child && len(m.Adopted) == 0 && len(l.attempt.offered) > 0 {
+		l.attempt.refuse(wire.CodeDenied, fmt.Errorf("%w: the process that joined listens nowhere that %q does", ErrDenied, l.process.config.Name))
+		l.raise(onAbort, "no listener in common")
+		return
+	}
+	l.raise(onAdopted, "")
+}
+
+// abortedBy is an ABORT: from a successor, or, before the offer, from an incumbent.
+func (l *life) abortedBy(f *wire.Frame, m *wire.Abort) {
+	if _, ok := next(l.state, onAbort); !ok {
+		l.unexpected(f)
+		return
+	}
+	err := fmt.Errorf("%s: %s", m.Code, m.Reason)
+	if l.attempt != nil {
+		l.attempt.refuse(m.Code, err)
+	} else if l.cause == nil {
+		l.cause = refusal(m)
+	}
+	l.raise(onAbort, m.Reason)
+}
+
+// refusal is the error that an ABORT amounts to for the process that is refused.
+func refusal(m *wire.Abort) error {
+	switch m.Code {
+	case wire.CodeBusy:
+		return fmt.Errorf("%w: %s", ErrInProgress, m.Reason)
+	case wire.CodeDenied:
+		return fmt.Errorf("%w: %s", ErrDenied, m.Reason)
+	default:
+		return fmt.Errorf("%w: %s: %s", ErrAborted, m.Code, m.Reason)
+	}
+}
+
+// freeze stops this generation's accepting and background work, without holding up the loop.
+func (l *life) freeze() {
+	a := l.attempt
+	l.send(&wire.Freeze{BudgetMillis: l.process.config.FreezeTimeout.Milliseconds()})
+	ctx, cancel := context.WithCancel(context.Background())
+	a.freezing, a.frozen, a.parked = cancel, make(chan struct{}), time.Now()
+	l.process.freezing.begin()
+	l.background(ctx, func(ctx context.Context) {
+		err := l.process.pause(ctx, func(ln *listener) bool { return a.adopted[ln] })
+		close(a.frozen)
+		switch {
+		case err == nil:
+			l.happen(onFrozen, "")
+		case ctx.Err() == nil:
+			l.happen(onFreezeFailed, err.Error())
+		}
+	})
+}
+
+// commit is the point of no return for the attempt's number: the successor will accept.
+func (l *life) commit() {
+	l.consumed++
+	l.attempt.generation = l.consumed
+	l.send(&wire.Commit{Generation: l.consumed})
+}
+
+// watch keeps an eye on the successor through probation.
+func (l *life) watch() { l.attempt.watch = newWatch(l) }
+
+// thaw accepts again and begins background work anew.
+func (l *life) thaw() {
+	a := l.attempt
+	if a.freezing != nil {
+		a.freezing()
+		<-a.frozen // at once: the freeze is through, or its context has just ended
+	}
+	l.process.unpause()
+	l.process.freezing.end()
+}
+
+// abort tells the successor that nothing will come of it; its death will end the attempt.
+func (l *life) abort(e event, why string) {
+	a := l.attempt
+	switch e {
+	case onDeadline:
+		a.refuse(wire.CodeDeadline, fmt.Errorf("the successor was not ready in time: %s", why))
+	case onStop:
+		a.refuse(wire.CodeCancelled, errors.New("the service was told to end"))
+	default:
+		a.refuse(wire.CodeFailed, fmt.Errorf("%s: %s", e, why))
+	}
+	if l.peer != nil {
+		_ = l.peer.link.Send(a.number, &wire.Abort{Code: a.code, Reason: a.reason.Error(), Protocol: wire.Protocols, Build: l.process.build})
+	}
+}
+
+// kill ends the peer by force. It is dead when its process says so, not before.
+func (l *life) kill(e event, why string) {
+	if l.attempt != nil {
+		l.attempt.refuse(wire.CodeFailed, fmt.Errorf("%s: %s", e, why))
+	}
+	l.log.Warn("the successor is killed", "attempt", l.number(), "pid", l.peer.process.pid(), "state", l.state.String(), "reason", why)
+	if err := l.peer.process.kill(); err != nil {
+		l.log.Error("kill the successor", "pid", l.peer.process.pid(), "error", err)
+	}
+}
+
+// resume takes the successor back.
+func (l *life) resume(e event, why string) {
+	l.attempt.refuse(wire.CodeFailed, fmt.Errorf("%s: %s", e, why))
+	l.stopWatching()
+	l.send(&wire.Resume{Reason: l.attempt.reason.Error()})
+}
+
+func (l *life) stopWatching() {
+	if l.attempt.watch != nil {
+		l.attempt.watch.stop()
+	}
+}
+
+// aborted ends an attempt that came to nothing.
+func (l *life) aborted(why string) {
+	a := l.attempt
+	a.refuse(wire.CodeFailed, fmt.Errorf("the successor ended before it was ready: %s", why))
+	err := fmt.Errorf("%w: %w", ErrAborted, a.reason)
+	l.log.Error("handover aborted: this generation serves on", "attempt", a.number, "generation", l.generation, "error", a.reason)
+	l.conclude(Result{Outcome: Aborted, Generation: l.generation, PID: l.process.pid}, err)
+	l.releasePeer(true)
+}
+
+// resumed ends an attempt whose successor was taken back: alive, it now gives back its connections; dead, they are lost.
+func (l *life) resumed(e event, why string) {
+	a := l.attempt
+	l.stopWatching()
+	a.refuse(wire.CodeFailed, fmt.Errorf("the successor ended after the commit: %s", why))
+	r := Result{Outcome: Resumed, Generation: l.generation, PID: l.process.pid}
+	if e == onDead && a.watch != nil {
+		r.LostConnections = a.watch.connections
+	}
+	l.log.Error("successor taken back: this generation serves again", "attempt", a.number, "generation", l.generation,
+		"lost_connections", r.LostConnections, "error", a.reason)
+	l.conclude(r, fmt.Errorf("%w: %w", ErrResumed, a.reason))
+	l.releasePeer(e == onDead)
+}
+
+// conclude tells everyone how the attempt ended.
+func (l *life) conclude(r Result, err error) {
+	if l.peer != nil && l.peer.build != (wire.Build{}) {
+		r.Build = l.peer.build.String()
+	}
+	l.attempt.finish(r, err)
+	if r.Outcome != Final {
+		l.process.notifier.ready()
+	}
+	l.attempt = nil
+}
+
+// releasePeer lets go of a successor: a dead one for good, a living one when it has given everything back.
+func (l *life) releasePeer(dead bool) {
+	p := l.peer
+	l.peer = nil
+	switch {
+	case p == nil:
+	case dead:
+		p.close()
+	default:
+		l.drainers = append(l.drainers, p)
+	}
+}

@@ -1,0 +1,2 @@
+// Package bench measures handover side by side with its peers.
+package bench

@@ -1,0 +1,156 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config says how a service is handed over. The zero value is useful. Where a field is zero, its environment variable is
+// read, and then its default holds; so an operator can set what the program left open.
+type Config struct {
+	// Name of the service. A named service has a takeover socket, at which its state can be asked for and where a process
+	// started by systemd or by hand joins as successor. Default HANDOVER_NAME, else none.
+	Name string
+
+	// RuntimeDir holds takeover sockets; mode 0700, owned by the user of the service. Default HANDOVER_RUNTIME_DIR, else
+	// $XDG_RUNTIME_DIR/handover, /run/handover for root, or handover-UID in the directory for temporary files.
+	RuntimeDir string
+
+	// Logger takes what happens at handovers. Default slog.Default().
+	Logger *slog.Logger
+
+	// Signals that upgrade and end the service. A list that is not nil replaces the default; an empty one switches those
+	// signals off. Defaults: SIGUSR2 upgrades, SIGTERM and SIGINT end gracefully.
+	Signals Signals
+
+	// Command of the successor. Default: this program, at the path by which it was started, so that a replaced file or a
+	// moved link is followed; if that path does not lead to this program, its own executable.
+	Command string
+	// Args of the successor, without the command. Default (nil): the arguments of this process.
+	Args []string
+	// Env adds to the successor's environment, or replaces in it, in the form KEY=value.
+	Env []string
+	// Dir of the successor. Default: the directory in which this process was when New was called.
+	Dir string
+
+	// Check is run by a successor on itself before it declares itself ready, by a first generation before it serves, and
+	// by the incumbent on its successor, every CheckInterval through probation. dial connects to the generation in
+	// question, not through the network: any of its listeners by the network and address given to Listen, and with both
+	// empty the first. The connection is real: it comes out of the listener's Accept. ctx ends after CheckTimeout.
+	// Default: none.
+	Check func(ctx context.Context, dial DialFunc) error
+	// CheckTimeout bounds one run of Check. Default HANDOVER_CHECK_TIMEOUT, else 5 s.
+	CheckTimeout time.Duration
+	// CheckInterval is the time between two checks in probation. Default HANDOVER_CHECK_INTERVAL, else 1 s.
+	CheckInterval time.Duration
+	// CheckFailures is how many checks in a row must fail in probation for the successor to be taken back. Default
+	// HANDOVER_CHECK_FAILURES, else 3.
+	CheckFailures int
+
+	// ReadyTimeout bounds the time from the start of a successor until it declares itself ready. Default
+	// HANDOVER_READY_TIMEOUT, else 60 s.
+	ReadyTimeout time.Duration
+	// FreezeTimeout bounds the pause before the commit; past it the handover is aborted. Default HANDOVER_FREEZE_TIMEOUT,
+	// else 5 s. Without background work the pause takes well under a millisecond.
+	FreezeTimeout time.Duration
+	// Probation is how long the incumbent stands by after the commit. Default HANDOVER_PROBATION, else 10 s.
+	Probation time.Duration
+	// DrainTimeout bounds the time a generation takes to finish what it holds after it stopped serving. Default
+	// HANDOVER_DRAIN_TIMEOUT, else 1 h: only connections that could not follow are held, and they cost little.
+	DrainTimeout time.Duration
+	// MaxDraining is how many generations may drain at the same time; Upgrade answers ErrTooManyDraining beyond. Default
+	// HANDOVER_MAX_DRAINING, else 8.
+	MaxDraining int
+
+	// ListenConfig makes the listeners of a first generation, and those that a successor adds. A listener that is passed on
+	// keeps the options it has; where ListenConfig would have set others, that is logged.
+	ListenConfig net.ListenConfig
+}
+
+// Signals are those that a service obeys.
+type Signals struct {
+	Upgrade []os.Signal
+	Stop    []os.Signal
+}
+
+// DialFunc connects to a listener of a generation.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// off reports whether HANDOVER=off disables everything, as a debugger wants it.
+func off() bool { return os.Getenv("HANDOVER") == "off" }
+
+// withDefaults returns c with every open field filled from its variable or default, or an error that names what is wrong.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	text := func(field *string, variable string) {
+		if *field == "" {
+			*field = os.Getenv(variable)
+		}
+	}
+	duration := func(field *time.Duration, name, variable string, fallback time.Duration) {
+		if *field < 0 {
+			errs = append(errs, fmt.Errorf("Config.%s is %s: give a positive duration, or 0 for the default", name, *field))
+		}
+		if *field != 0 {
+			return
+		}
+		*field = fallback
+		if v := os.Getenv(variable); v != "" {
+			d, err := time.ParseDuration(v)
+			if err != nil || d <= 0 {
+				errs = append(errs, fmt.Errorf("%s=%q: give a positive duration such as 500ms or 10s", variable, v))
+				return
+			}
+			*field = d
+		}
+	}
+	count := func(field *int, name, variable string, fallback int) {
+		if *field < 0 {
+			errs = append(errs, fmt.Errorf("Config.%s is %d: give a positive number, or 0 for the default", name, *field))
+		}
+		if *field != 0 {
+			return
+		}
+		*field = fallback
+		if v := os.Getenv(variable); v != "" {
+			n, err := strconv.Atoi(v)
+			if err != nil || n <= 0 {
+				errs = append(errs, fmt.Errorf("%s=%q: give a positive number", variable, v))
+				return
+			}
+			*field = n
+		}
+	}
+
+	text(&c.Name, "HANDOVER_NAME")
+	text(&c.RuntimeDir, "HANDOVER_RUNTIME_DIR")
+	duration(&c.CheckTimeout, "CheckTimeout", "HANDOVER_CHECK_TIMEOUT", 5*time.Second)
+	duration(&c.CheckInterval, "CheckInterval", "HANDOVER_CHECK_INTERVAL", time.Second)
+	count(&c.CheckFailures, "CheckFailures", "HANDOVER_CHECK_FAILURES", 3)
+	duration(&c.ReadyTimeout, "ReadyTimeout", "HANDOVER_READY_TIMEOUT", time.Minute)
+	duration(&c.FreezeTimeout, "FreezeTimeout", "HANDOVER_FREEZE_TIMEOUT", 5*time.Second)
+	duration(&c.Probation, "Probation", "HANDOVER_PROBATION", 10*time.Second)
+	duration(&c.DrainTimeout, "DrainTimeout", "HANDOVER_DRAIN_TIMEOUT", time.Hour)
+	count(&c.MaxDraining, "MaxDraining", "HANDOVER_MAX_DRAINING", 8)
+
+	if strings.ContainsAny(c.Name, "/\x00") || strings.HasPrefix(c.Name, ".") || len(c.Name) > 64 {
+		errs = append(errs, fmt.Errorf("service name %q: use up to 64 characters, no slash, no leading dot", c.Name))
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Signals.Upgrade == nil {
+		c.Signals.Upgrade = defaultUpgradeSignals
+	}
+	if c.Signals.Stop == nil {
+		c.Signals.Stop = defaultStopSignals
+	}
+	return c, errors.Join(errs...)
+}

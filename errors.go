@@ -1,0 +1,23 @@
+package handover
+
+import "errors"
+
+// Sentinel errors, for errors.Is. Each is wrapped with what happened.
+var (
+	// ErrInProgress: a handover is under way. The Result beside it, and the error's text, have its number.
+	ErrInProgress = errors.New("a handover is under way")
+	// ErrAborted: the handover ended before its commit. The incumbent serves on as if nothing had been.
+	ErrAborted = errors.New("handover aborted")
+	// ErrResumed: the successor was taken back after the commit. The incumbent serves again.
+	ErrResumed = errors.New("successor taken back")
+	// ErrDenied: the other side may not do what it asked for.
+	ErrDenied = errors.New("denied")
+	// ErrNotReady: the service does not serve yet, or is ending.
+	ErrNotReady = errors.New("not serving")
+	// ErrTooManyDraining: as many generations as MaxDraining allows still drain.
+	ErrTooManyDraining = errors.New("too many generations are draining")
+	// ErrNeedsKeeper: as PID 1 of a container this process cannot be replaced; it needs "handover run" as its parent.
+	ErrNeedsKeeper = errors.New("PID 1 cannot be replaced: start the service under \"handover run\"")
+	// ErrDisabled: HANDOVER=off.
+	ErrDisabled = errors.New("handovers are switched off by HANDOVER=off")
+)

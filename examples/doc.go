@@ -1,0 +1,2 @@
+// Package examples holds runnable services, each the smallest that shows its point.
+package examples

@@ -1,0 +1,297 @@
+package handover
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+const (
+	// window is how many connections may be on their way without a verdict: enough to keep both sides busy, few enough
+	// for their descriptors to be in flight under a small RLIMIT_NOFILE.
+	window = 4 * wire.MaxBatch
+
+	// retryPause is how long connections stay where they are after the receiver could not take them.
+	retryPause = 250 * time.Millisecond
+)
+
+// follow moves this generation's connections to the one that serves. It owns a connection from its capture at the idle point
+// until the receiver has accepted it; it belongs to the loop of life.
+type follow struct {
+	life   *life
+	target *peer            // where they go; nil: nobody takes any
+	next   *peer            // where they will go once every verdict of target has come
+	queue  []*conn          // captured, to be sent
+	sent   map[uint64]*conn // to target, no verdict yet
+	lastID uint64
+	pause  time.Time // no captures until then
+	sweep  time.Time // when connections without a request are looked at again, as the service ends
+	going  bool      // connections leave, or end, at all
+	moved  int
+}
+
+// begin lets connections follow to target.
+func (f *follow) begin(target *peer) {
+	f.target, f.going, f.sent = target, true, make(map[uint64]*conn)
+	f.life.process.sockets.setMode(modeFollow)
+}
+
+// retire ends connections at their idle point: there is nowhere to follow to.
+func (f *follow) retire() {
+	f.going = true
+	f.life.process.sockets.setMode(modeRetire)
+}
+
+// pump sends what was captured, and reports whether nothing is left: no connection open, none on its way.
+func (f *follow) pump() (drained bool) {
+	if !f.going {
+		return false
+	}
+	sockets := f.life.process.sockets
+	if sockets.mode.Load() == modeRetire && time.Now().After(f.sweep) {
+		f.sweep = time.Now().Add(time.Second)
+		sockets.setMode(modeRetire)
+	}
+	captured, open := sockets.collect()
+	f.queue = append(f.queue, captured...)
+	if f.target == nil && len(f.queue) > 0 {
+		f.keep(f.queue)
+		f.queue = nil
+		return false
+	}
+	if !f.pause.IsZero() && !time.Now().Before(f.pause) {
+		f.pause = time.Time{}
+		sockets.setMode(modeFollow)
+	}
+	for f.next == nil && len(f.queue) > 0 && len(f.sent)+wire.MaxBatch <= window && f.sendBatch() {
+	}
+	return open == 0 && len(f.queue) == 0 && len(f.sent) == 0
+}
+
+// sendBatch sends up to MaxBatch connections. It reports false if the target takes none now.
+func (f *follow) sendBatch() bool {
+	n := min(len(f.queue), wire.MaxBatch)
+	batch := &wire.Conns{Conns: make([]wire.Conn, 0, n)}
+	fds := make([]int, 0, n)
+	ids := make([]uint64, 0, n)
+	for _, c := range f.queue[:n] {
+		fd, err := platform.FD(c.Conn.(syscall.Conn))
+		if err != nil {
+			_ = c.Conn.Close() // closed under us, as by the handler's own hand
+			continue
+		}
+		f.lastID++
+		batch.Conns = append(batch.Conns, c.describe(f.lastID))
+		fds = append(fds, fd)
+		ids = append(ids, f.lastID)
+		f.sent[f.lastID] = c
+	}
+	err := f.target.link.Send(f.life.number(), batch, fds...)
+	if errors.Is(err, wire.ErrTooManyInFlight) {
+		for _, id := range ids {
+			delete(f.sent, id)
+		}
+		f.rest()
+		return false
+	}
+	f.queue = f.queue[n:]
+	if err != nil {
+		// How much of it has arrived is not known: only the peer's death tells that nothing was accepted.
+		f.life.log.Warn("connections cannot follow", "error", err)
+		f.life.process.sockets.setMode(modeStay)
+		f.keep(f.queue)
+		f.queue, f.target = nil, nil
+		return false
+	}
+	return true
+}
+
+// verdicts are the receiver's. What it accepted is its own from now on.
+func (f *follow) verdicts(m *wire.Verdicts) {
+	for _, v := range m.Verdicts {
+		c, ok := f.sent[v.ID]
+		if !ok {
+			continue
+		}
+		delete(f.sent, v.ID)
+		switch v.Verdict {
+		case wire.Accepted:
+			_ = c.Conn.Close()
+			f.moved++
+		case wire.Retry:
+			f.keep([]*conn{c})
+			f.rest()
+		case wire.Refused:
+			f.stay(c)
+		}
+	}
+	if f.next != nil && len(f.sent) == 0 {
+		f.turn()
+	}
+}
+
+// rest leaves connections where they are for a while.
+func (f *follow) rest() {
+	f.pause = time.Now().Add(retryPause)
+	f.life.process.sockets.setMode(modeStay)
+	f.keep(f.queue)
+	f.queue = nil
+}
+
+// keep goes on with connections here: they come out of their listener's Accept again.
+func (f *follow) keep(conns []*conn) {
+	for _, c := range conns {
+		f.giveBackTo(c, false)
+	}
+}
+
+// stay goes on with a connection that no other generation takes.
+func (f *follow) stay(c *conn) { f.giveBackTo(c, true) }
+
+func (f *follow) giveBackTo(c *conn, bound bool) {
+	again := given(c.ln, c.Conn, c.describe(0))
+	again.bound = bound
+	f.life.process.sockets.watch(again)
+	if !c.ln.give(again) {
+		_ = again.Close()
+	}
+}
+
+// lost goes on with what the target had not accepted when it died.
+func (f *follow) lost() {
+	f.target = nil
+	f.life.process.sockets.setMode(modeStay)
+	f.keep(f.queue)
+	f.queue = nil
+	for id, c := range f.sent {
+		delete(f.sent, id)
+		f.keep([]*conn{c})
+	}
+	if f.next != nil {
+		f.turn()
+	}
+}
+
+// redirect says that another generation serves now, and how to reach it.
+func (f *follow) redirect(frame *wire.Frame, m *wire.Redirect) {
+	l := f.life
+	if l.state != draining || len(frame.Descriptors) != 2 {
+		l.unexpected(frame)
+		return
+	}
+	p, err := newPeer(frame.Descriptors[0], frame.Descriptors[1], m.Generation)
+	if err != nil {
+		l.log.Warn("connections stay here", "error", err)
+		return
+	}
+	if f.next != nil {
+		f.next.close()
+	}
+	f.next = p
+	if len(f.sent) == 0 {
+		f.turn()
+	}
+}
+
+// turn makes next the target.
+func (f *follow) turn() {
+	l := f.life
+	l.peer.close()
+	l.peer, f.next = f.next, nil
+	l.peer.observe(l.inbox, l.done)
+	hello := l.process.hello(wire.RoleDraining)
+	hello.Generation = l.generation
+	l.log.Info("connections follow to another generation", "generation", l.peer.generation, "open", l.process.sockets.count())
+	if l.send(&hello) {
+		f.begin(l.peer)
+	}
+}
+
+// cut closes what is on its way, whatever its receiver thinks of it.
+func (f *follow) cut() (n int) {
+	for _, c := range f.queue {
+		_ = c.Conn.Close()
+		n++
+	}
+	for id, c := range f.sent {
+		delete(f.sent, id)
+		_ = c.Conn.Close()
+		n++
+	}
+	f.queue = nil
+	return n
+}
+
+// receive takes connections that another generation captured, and answers before anything is read from them.
+func (l *life) receive(from *peer, frame *wire.Frame, m *wire.Conns) {
+	answer := &wire.Verdicts{Verdicts: make([]wire.ConnVerdict, 0, len(m.Conns))}
+	var accepted []*conn
+	for i, w := range m.Conns {
+		v, c := l.judge(frame, i, w)
+		answer.Verdicts = append(answer.Verdicts, wire.ConnVerdict{ID: w.ID, Verdict: v})
+		if c != nil {
+			accepted = append(accepted, c)
+		}
+	}
+	if err := from.link.Send(frame.Attempt, answer); err != nil {
+		l.log.Warn("connections that came are closed unread: their sender cannot be told", "connections", len(accepted), "error", err)
+		for _, c := range accepted {
+			_ = c.Conn.Close()
+		}
+		return
+	}
+	for _, c := range accepted {
+		l.process.sockets.watch(c)
+		if !c.ln.give(c) {
+			_ = c.Close()
+		}
+	}
+}
+
+// judge decides on the i-th connection of a batch, and takes its descriptor.
+func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn) {
+	if i >= len(frame.Descriptors) {
+		return wire.Retry, nil // lost: this process's table of descriptors is full
+	}
+	fd := frame.Descriptors[i]
+	ln := l.process.sockets.find(w.Key)
+	verdict := wire.Accepted
+	switch {
+	case l.state == ending || ln == nil || !ln.plainHTTP || w.Type != wire.ConnHTTP1:
+		verdict = wire.Refused
+	case l.state != serving && l.state != offering && l.state != awaiting && l.state != aborting:
+		verdict = wire.Retry
+	}
+	if verdict != wire.Accepted {
+		_ = platform.CloseFD(fd)
+		return verdict, nil
+	}
+	raw, err := platform.Conn(fd)
+	if err != nil {
+		l.log.Warn("a connection that came cannot be taken", "error", err)
+		return wire.Refused, nil
+	}
+	return wire.Accepted, given(ln, raw, w)
+}
+
+// drainerFrame handles what a generation says that has left.
+func (l *life) drainerFrame(from *peer, f *wire.Frame) {
+	switch m := f.Message.(type) {
+	case *wire.Hello:
+		closeDescriptors(f)
+		from.build, from.generation = m.Build, m.Generation
+		hello := l.process.hello(wire.RoleIncumbent)
+		_ = from.link.Send(0, &hello)
+	case *wire.Conns:
+		l.receive(from, f, m)
+	case *wire.Upgrade:
+		l.askedToUpgrade(from, f)
+	case *wire.Gone:
+		l.log.Info("draining generation has finished", "generation", from.generation, "pid", from.process.pid())
+	default:
+		closeDescriptors(f)
+	}
+}

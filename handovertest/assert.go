@@ -1,0 +1,27 @@
+package handovertest
+
+import "testing"
+
+// AssertNothingLost fails the test if a request or a connection was lost, even
+// in a crash, or if the load proves nothing because it could not ask.
+func AssertNothingLost(t testing.TB, r Report) {
+	t.Helper()
+	AssertLostInCrashOnly(t, r)
+	if r.LostInCrash > 0 {
+		t.Errorf("%d lost in a crash: %s", r.LostInCrash, r)
+	}
+}
+
+// AssertLostInCrashOnly is the same, but allows what was lost because the
+// process that held the connection was killed; see [Driver.Killed].
+func AssertLostInCrashOnly(t testing.TB, r Report) {
+	t.Helper()
+	switch {
+	case r.Lost() > 0:
+		t.Errorf("%d lost: %s", r.Lost(), r)
+	case r.OwnFaults > 0 || r.LedgerError != "":
+		t.Errorf("the load was hindered: %s", r)
+	case r.OK == 0:
+		t.Errorf("the load had no answer: %s", r)
+	}
+}

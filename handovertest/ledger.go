@@ -1,0 +1,126 @@
+package handovertest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ledgerEnv names the directory of the accept ledgers to a service.
+const ledgerEnv = "HANDOVERTEST_LEDGER"
+
+// RecordAccepts makes srv record each connection that it begins to serve in
+// the file PID.accepts of the directory $HANDOVERTEST_LEDGER, so that a driver
+// can tell what a killed process held. Without that variable it does nothing.
+// It chains srv.ConnState, and has to be called before srv serves. The file
+// stays open as long as the process lives.
+func RecordAccepts(srv *http.Server) error {
+	dir := os.Getenv(ledgerEnv)
+	if dir == "" {
+		return nil
+	}
+	return recordAccepts(srv, dir, os.Getpid())
+}
+
+func recordAccepts(srv *http.Server, dir string, pid int) error {
+	path := filepath.Join(dir, strconv.Itoa(pid)+".accepts")
+	ledger, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open accept ledger: %w", err)
+	}
+	next := srv.ConnState
+	srv.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			// One write a line: appended whole, and kept by the page cache when
+			// the process is killed. A line that cannot be written turns the
+			// loss of its connection into a plain one, which a test will report.
+			fmt.Fprintf(ledger, "%s %d\n", c.RemoteAddr(), time.Now().UnixNano())
+		}
+		if next != nil {
+			next(c, state)
+		}
+	}
+	return nil
+}
+
+// accept is one line of a ledger.
+type accept struct {
+	pid int
+	at  time.Time
+}
+
+// death is a process that was killed, and the instant before it was.
+type death struct {
+	pid int
+	at  time.Time
+}
+
+// ledger finds the process that held a connection. A connection is named by
+// its client's address and its life, because ports are used again.
+type ledger map[string][]accept
+
+func readLedger(dir string) (ledger, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.accepts"))
+	if err != nil {
+		return nil, fmt.Errorf("read accept ledgers: %w", err)
+	}
+	all := ledger{}
+	for _, file := range files {
+		if err := all.read(file); err != nil {
+			return nil, fmt.Errorf("read accept ledger: %w", err)
+		}
+	}
+	return all, nil
+}
+
+func (l ledger) read(path string) error {
+	pid, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(path), ".accepts"))
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		remote, stamp, _ := strings.Cut(lines.Text(), " ")
+		nanos, err := strconv.ParseInt(stamp, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%s: line %q: %w", path, lines.Text(), err)
+		}
+		l[remote] = append(l[remote], accept{pid, time.Unix(0, nanos)})
+	}
+	return lines.Err()
+}
+
+// diedHolding reports whether the process that was the last to accept the
+// connection of that loss, or to be given it, is among the deaths and was
+// killed before the loss.
+func (l ledger) diedHolding(loss Loss, deaths []death) bool {
+	var holder accept
+	for _, a := range l[loss.Local] {
+		// Ledger lines carry the wall clock alone.
+		within := !a.at.Before(loss.Opened.Round(0)) && !a.at.After(loss.At.Round(0))
+		if within && a.at.After(holder.at) {
+			holder = a
+		}
+	}
+	for _, d := range deaths {
+		if d.pid == holder.pid && holder.pid != 0 && !loss.At.Before(d.at) && !holder.at.After(d.at) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,79 @@
+package handovertest
+
+import (
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestLossIsExplainedOnlyByTheDeathOfWhoHeldTheConnection(t *testing.T) {
+	at := func(ms int) time.Time { return time.UnixMilli(1_000_000 + int64(ms)) }
+	const here = "127.0.0.1:5000"
+	book := ledger{here: {
+		{pid: 1, at: at(10)}, // an earlier life of the port
+		{pid: 2, at: at(110)},
+		{pid: 3, at: at(150)}, // given the same connection
+		{pid: 4, at: at(500)}, // a later life
+	}}
+	loss := Loss{Local: here, Opened: at(100), At: at(300)}
+	for name, c := range map[string]struct {
+		loss   Loss
+		deaths []death
+		want   bool
+	}{
+		"holder killed before":          {loss, []death{{3, at(290)}}, true},
+		"holder killed after":           {loss, []death{{3, at(301)}}, false},
+		"one that had passed it on":     {loss, []death{{2, at(290)}}, false},
+		"holder of an earlier life":     {loss, []death{{1, at(290)}}, false},
+		"holder of a later life":        {loss, []death{{4, at(290)}}, false},
+		"other connection":              {Loss{Local: "127.0.0.1:5001", Opened: at(100), At: at(300)}, []death{{3, at(290)}}, false},
+		"killed before it was holder":   {loss, []death{{3, at(140)}}, false},
+		"nobody":                        {loss, nil, false},
+		"pid that a ledger never named": {loss, []death{{0, at(290)}}, false},
+	} {
+		if got := book.diedHolding(c.loss, c.deaths); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
+}
+
+func TestAcceptsAreRecordedUnderTheAddressThatTheClientKnows(t *testing.T) {
+	for network, address := range map[string]string{
+		"tcp": "127.0.0.1:0", "tcp6": "[::1]:0", "unix": filepath.Join(t.TempDir(), "s"),
+	} {
+		ln, err := net.Listen(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const pid = 4711
+		dir := t.TempDir()
+		var chained atomic.Int32
+		srv := &http.Server{Handler: Handler(), ConnState: func(_ net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				chained.Add(1)
+			}
+		}}
+		if err := recordAccepts(srv, dir, pid); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			srv.Serve(ln)
+		}()
+		d, err := Drive(t.Context(), Load{Network: network, Address: ln.Addr().String(), Ledger: dir, Clients: Clients{Idle: 3}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Killed(pid, time.Now())
+		srv.Close()
+		<-done
+		r := d.Stop()
+		if r.LostInCrash != 3 || r.Closed != 0 || chained.Load() != 3 {
+			t.Errorf("%s: %d accepts, want 3 connections lost in the crash: %s", network, chained.Load(), r)
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package handovertest
+
+const raceEnabled = false

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package handovertest
+
+const abstractSockets = false

@@ -1,0 +1,46 @@
+package platform
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// FD gives the descriptor behind c (a net.TCPListener, a net.TCPConn, an *os.File, a Socket) without a duplicate and
+// without a change of its blocking mode, as File and Fd would make. It stays c's, and is valid only while the caller
+// keeps c open and reachable.
+func FD(c syscall.Conn) (int, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, fmt.Errorf("get descriptor of %T: %w", c, err)
+	}
+	fd := -1
+	if err := raw.Control(func(v uintptr) { fd = int(v) }); err != nil {
+		return -1, fmt.Errorf("get descriptor of %T: %w", c, err)
+	}
+	return fd, nil
+}
+
+// CloseFD closes a descriptor that the caller owns and that no net.Conn or os.File stands for.
+func CloseFD(fd int) error { return os.NewSyscallError("close", closeFD(fd)) }
+
+// SocketKind tells what a descriptor from outside really is: network as package net names it, without the digit
+// ("tcp", "udp", "unix", "unixgram", "unixpacket"), whether it listens, and its own address as package net prints it
+// ("127.0.0.1:80", "[::]:80", "/run/x.sock", "@abstract"; empty for an unnamed unix socket). The descriptor stays the
+// caller's. What is not a socket of these kinds is an error.
+func SocketKind(fd int) (network string, listening bool, addr string, err error) {
+	network, listening, addr, err = socketKind(fd)
+	if err != nil {
+		return "", false, "", fmt.Errorf("examine descriptor %d: %w", fd, err)
+	}
+	return network, listening, addr, nil
+}
+
+// FreeDescriptors is how many more descriptors this process can open: its soft RLIMIT_NOFILE minus those open.
+func FreeDescriptors() (int, error) {
+	n, err := freeDescriptors()
+	if err != nil {
+		return 0, fmt.Errorf("count free descriptors: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,126 @@
+package platform
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// comparedOptions need no word on which socket has which: the kernel refuses those that do not belong. On IPv6 the IP_
+// rows show what their IPV6_ twins set, as both are one bit. TCP_MAXSEG is absent because it follows the route.
+var comparedOptions = []struct {
+	name          string
+	level, option int
+}{
+	{"SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR},
+	{"SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT},
+	{"SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF},
+	{"SO_SNDBUF", unix.SOL_SOCKET, unix.SO_SNDBUF},
+	{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE},
+	{"SO_PRIORITY", unix.SOL_SOCKET, unix.SO_PRIORITY},
+	{"SO_MARK", unix.SOL_SOCKET, unix.SO_MARK},
+	{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY},
+	{"IPV6_TCLASS", unix.IPPROTO_IPV6, unix.IPV6_TCLASS},
+	{"IP_TOS", unix.IPPROTO_IP, unix.IP_TOS},
+	{"IP_TRANSPARENT", unix.IPPROTO_IP, unix.IP_TRANSPARENT},
+	{"IP_FREEBIND", unix.IPPROTO_IP, unix.IP_FREEBIND},
+	{"TCP_DEFER_ACCEPT", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT},
+	{"TCP_FASTOPEN", unix.IPPROTO_TCP, unix.TCP_FASTOPEN},
+	{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY},
+	{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE},
+	{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL},
+	{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT},
+	{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT},
+}
+
+func optionDifferences(adopted, fresh int) []string {
+	var differences []string
+	for _, o := range comparedOptions {
+		is, err := unix.GetsockoptInt(adopted, o.level, o.option)
+		if err != nil {
+			continue
+		}
+		asked, err := unix.GetsockoptInt(fresh, o.level, o.option)
+		if err != nil || is == asked {
+			continue
+		}
+		if o.option == unix.TCP_FASTOPEN && o.level == unix.IPPROTO_TCP && asked == 0 && fastOpenUnasked() {
+			continue
+		}
+		differences = append(differences, fmt.Sprintf("%s is %d, asked for %d", o.name, is, asked))
+	}
+	return differences
+}
+
+// fastOpenUnasked reports whether listen(2) itself turns TCP Fast Open on: bit 0x400 of tcp_fastopen in the kernel's
+// Documentation/networking/ip-sysctl.rst.
+func fastOpenUnasked() bool {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_fastopen")
+	if err != nil {
+		return false
+	}
+	mode, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return err == nil && mode&0x400 != 0
+}
+
+func probeSocket(network string) (fd int, told string, err error) {
+	switch network {
+	case "tcp", "udp":
+		if fd, err = newProbe(unix.AF_INET6, socketType(network), false); err == unix.EAFNOSUPPORT {
+			fd, err = newProbe(unix.AF_INET, socketType(network), false)
+			return fd, network + "4", os.NewSyscallError("socket", err)
+		}
+		return fd, network + "6", os.NewSyscallError("socket", err)
+	case "tcp4", "udp4":
+		fd, err = newProbe(unix.AF_INET, socketType(network), false)
+	case "tcp6", "udp6":
+		fd, err = newProbe(unix.AF_INET6, socketType(network), true)
+	case "unix", "unixgram", "unixpacket":
+		fd, err = newProbe(unix.AF_UNIX, socketType(network), false)
+	default:
+		return -1, "", net.UnknownNetworkError(network)
+	}
+	return fd, network, os.NewSyscallError("socket", err)
+}
+
+func socketType(network string) int {
+	switch network {
+	case "udp", "udp4", "udp6", "unixgram":
+		return unix.SOCK_DGRAM
+	case "unixpacket":
+		return unix.SOCK_SEQPACKET
+	}
+	return unix.SOCK_STREAM
+}
+
+// newProbe asks for plain TCP even where net would take Multipath TCP, which knows fewer options: control must not fail
+// on the probe alone.
+func newProbe(family, kind int, v6only bool) (int, error) {
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, err
+	}
+	if family == unix.AF_INET6 {
+		only := 0
+		if v6only {
+			only = 1
+		}
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only) // net does not insist either
+	}
+	option := unix.SO_REUSEADDR
+	if kind == unix.SOCK_DGRAM {
+		if family == unix.AF_UNIX {
+			return fd, nil
+		}
+		option = unix.SO_BROADCAST
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}

@@ -1,0 +1,76 @@
+//go:build !linux
+
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+)
+
+// unsupported names what was asked, and where.
+func unsupported(what string) error {
+	return fmt.Errorf("%s on %s: %w", what, runtime.GOOS, errors.ErrUnsupported)
+}
+
+func supported() error { return unsupported("handovers") }
+
+func socketpair() (a, b int, err error) { return -1, -1, unsupported("socketpair") }
+
+func checkStream(int) error { return unsupported("descriptor passing") }
+
+func send(*net.UnixConn, []byte, []int) (int, error) { return 0, unsupported("descriptor passing") }
+
+func recv(*net.UnixConn, []byte) (int, []int, error) {
+	return 0, nil, unsupported("descriptor passing")
+}
+
+func readable(*net.UnixConn) bool { return false }
+
+func closeFD(int) error { return unsupported("closing a descriptor") }
+
+func socketKind(int) (string, bool, string, error) {
+	return "", false, "", unsupported("examining a socket")
+}
+
+func freeDescriptors() (int, error) { return 0, unsupported("counting descriptors") }
+
+func checkListening(int) error { return unsupported("adopting a listener") }
+
+func checkDatagram(int) error { return unsupported("adopting a datagram socket") }
+
+type keptOptions struct{}
+
+func saveOptions(int) (keptOptions, error) {
+	return keptOptions{}, unsupported("adopting a connection")
+}
+
+func (keptOptions) restore(int) error { return unsupported("adopting a connection") }
+
+func relisten(int) error { return unsupported("listening again") }
+
+func deafen(int) error { return unsupported("filtering a listener") }
+
+func peerCredentials(int) (Credentials, error) { return Credentials{}, unsupported("peer credentials") }
+
+func openPidfd(int) (int, error) { return -1, unsupported("pidfd") }
+
+func preparePidfd(int) (int, error) { return 0, unsupported("pidfd") }
+
+func pidfdDead(int) bool { return false }
+
+func pidfdKill(int) error { return unsupported("pidfd") }
+
+func notify(context.Context, string, string, []int) error { return unsupported("sd_notify") }
+
+func monotonicUsec() uint64 { return 0 }
+
+func probeSocket(string) (int, string, error) { return -1, "", unsupported("probe socket") }
+
+func optionDifferences(int, int) []string { return nil }
+
+func runtimeDir(string) (string, error) { return "", unsupported("runtime directory") }
+
+func lock(string) (func(), error) { return nil, unsupported("file lock") }

@@ -1,0 +1,210 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Transport carries bytes and descriptors; platform.Socket is one.
+type Transport interface {
+	// Send writes all of p; fds, which stay the caller's, ride on its first byte.
+	Send(p []byte, fds []int) error
+	// Recv reads into p. The descriptors that came with these bytes are the caller's; lost reports that some did not
+	// come (the table of descriptors is full) and that those which did were closed.
+	Recv(p []byte) (n int, fds []int, lost bool, err error)
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+	// Readable reports whether Recv would return at once.
+	Readable() bool
+	// CloseRead makes Recv return what has come already, and then io.EOF.
+	CloseRead() error
+	Close() error
+}
+
+// ErrTooManyInFlight is what a transport answers when the kernel takes no more descriptors for now. Nothing was sent, the
+// link is whole, and the same frame can be sent once the peer has read.
+var ErrTooManyInFlight = errors.New("too many descriptors in flight")
+
+// SendTimeout bounds how long a frame may take to enter the socket's buffer. Windows and acknowledgements keep that
+// buffer from filling, so only a peer that has stopped reading for good meets it; the link is broken then.
+const SendTimeout = 5 * time.Second
+
+// Frame is a message as it came: with the attempt it belongs to and the descriptors that rode on it, which belong to
+// whoever received the frame.
+type Frame struct {
+	Message
+	Attempt     uint32
+	Descriptors []int
+	// Lost reports that descriptors named by the frame did not arrive; those that did were closed.
+	Lost bool
+}
+
+// Link sends and receives frames. Any goroutine may send; one receives.
+type Link struct {
+	transport Transport
+	closeFD   func(int) error
+
+	send struct {
+		sync.Mutex
+		buf    []byte
+		broken error
+	}
+
+	recv struct {
+		buf  []byte // bytes that came and were not consumed
+		fds  []int  // descriptors that came and that no frame has claimed
+		lost bool   // some did not come
+		tmp  []byte
+		held atomic.Bool // buf is not empty, for those who do not receive
+	}
+}
+
+// NewLink takes over t. closeFD closes a descriptor that nobody claims.
+func NewLink(t Transport, closeFD func(int) error) *Link {
+	l := &Link{transport: t, closeFD: closeFD}
+	l.recv.tmp = make([]byte, 16<<10)
+	return l
+}
+
+// Send puts one frame on the link. The descriptors stay the caller's. After an error other
+// than ErrTooManyInFlight nothing more can be sent: part of the frame may be on its way.
+func (l *Link) Send(attempt uint32, m Message, fds ...int) error {
+	return l.sendFrame(attempt, m, false, fds)
+}
+
+// SendCritical is Send of a frame that a receiver who does not know its kind must not skip.
+func (l *Link) SendCritical(attempt uint32, m Message, fds ...int) error {
+	return l.sendFrame(attempt, m, true, fds)
+}
+
+func (l *Link) sendFrame(attempt uint32, m Message, critical bool, fds []int) error {
+	payload, err := encode(m)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", m.Kind(), err)
+	}
+	if len(payload) > MaxPayload || len(fds) > maxDescriptors {
+		return fmt.Errorf("send %s: %w: %d bytes and %d descriptors", m.Kind(), ErrTooLarge, len(payload), len(fds))
+	}
+	l.send.Lock()
+	defer l.send.Unlock()
+	if l.send.broken != nil {
+		return l.send.broken
+	}
+	h := header{kind: m.Kind(), critical: critical, descriptors: len(fds), attempt: attempt, length: len(payload)}
+	l.send.buf = append(h.append(l.send.buf[:0]), payload...)
+	if err := l.transport.SetWriteDeadline(time.Now().Add(SendTimeout)); err != nil {
+		l.send.broken = fmt.Errorf("send %s: %w", m.Kind(), err)
+		return l.send.broken
+	}
+	if err := l.transport.Send(l.send.buf, fds); err != nil {
+		err = fmt.Errorf("send %s: %w", m.Kind(), err)
+		if !errors.Is(err, ErrTooManyInFlight) {
+			l.send.broken = err
+		}
+		return err
+	}
+	return nil
+}
+
+// Receive waits for the next frame of a known kind. io.EOF means that the peer closed the link between two frames, which
+// is no proof of its death. An error that wraps ErrCritical leaves the link usable for an answer; after any other it is
+// broken.
+func (l *Link) Receive() (Frame, error) {
+	for {
+		if err := l.fill(headerSize); err != nil {
+			if errors.Is(err, io.EOF) && len(l.recv.buf) > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return Frame{}, err
+		}
+		h, err := parseHeader(l.recv.buf)
+		if err != nil {
+			return Frame{}, err
+		}
+		if err := l.fill(headerSize + h.length); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return Frame{}, fmt.Errorf("receive %s: %w", h.kind, err)
+		}
+		payload := append([]byte(nil), l.recv.buf[headerSize:headerSize+h.length]...)
+		l.recv.buf = l.recv.buf[:copy(l.recv.buf, l.recv.buf[headerSize+h.length:])]
+		l.recv.held.Store(len(l.recv.buf) > 0)
+
+		f := Frame{Attempt: h.attempt}
+		f.Descriptors, f.Lost = l.claim(h.descriptors)
+		f.Message, err = decode(h, payload)
+		if err != nil {
+			l.closeAll(f.Descriptors)
+			if errors.Is(err, errUnknownKind) {
+				continue
+			}
+			return Frame{Message: f.Message, Attempt: h.attempt}, err
+		}
+		return f, nil
+	}
+}
+
+// Pending reports whether bytes of a frame are waiting, in the link or in the kernel. Only the receiving goroutine, or
+// someone who has stopped it, may rely on false.
+func (l *Link) Pending() bool { return l.recv.held.Load() || l.transport.Readable() }
+
+// SetReceiveDeadline bounds Receive; the zero time removes the bound.
+func (l *Link) SetReceiveDeadline(t time.Time) error { return l.transport.SetReadDeadline(t) }
+
+// Finish ends Receive after what has come already: the peer is known to send nothing more.
+func (l *Link) Finish() error { return l.transport.CloseRead() }
+
+// Close closes the link, with what the kernel still queues for it. A Receive that waits returns an error.
+func (l *Link) Close() error { return l.transport.Close() }
+
+// Discard closes what was received and not claimed. The receiving goroutine calls it when it has done.
+func (l *Link) Discard() {
+	l.closeAll(l.recv.fds)
+	l.recv.fds = nil
+}
+
+// fill reads until n bytes are buffered.
+func (l *Link) fill(n int) error {
+	for len(l.recv.buf) < n {
+		m, fds, lost, err := l.transport.Recv(l.recv.tmp)
+		l.recv.buf = append(l.recv.buf, l.recv.tmp[:m]...)
+		l.recv.held.Store(len(l.recv.buf) > 0)
+		l.recv.fds = append(l.recv.fds, fds...)
+		if len(l.recv.fds) > 2*maxDescriptors {
+			return fmt.Errorf("%w: %d descriptors that no frame names", ErrMalformed, len(l.recv.fds))
+		}
+		l.recv.lost = l.recv.lost || lost
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim takes n descriptors off the queue. After a loss the queue no longer tells which is whose: all are closed, and
+// every frame that names some is told.
+func (l *Link) claim(n int) (fds []int, lost bool) {
+	if n == 0 {
+		return nil, false
+	}
+	if l.recv.lost || len(l.recv.fds) < n {
+		l.recv.lost = true
+		l.closeAll(l.recv.fds)
+		l.recv.fds = nil
+		return nil, true
+	}
+	fds = append([]int(nil), l.recv.fds[:n]...)
+	l.recv.fds = append(l.recv.fds[:0], l.recv.fds[n:]...)
+	return fds, false
+}
+
+func (l *Link) closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = l.closeFD(fd)
+	}
+}

@@ -1,0 +1,283 @@
+package wire
+
+import (
+	"fmt"
+	"time"
+)
+
+// The people of the transcripts: builds of one shop, and its listeners.
+var (
+	oldBuild = Build{Path: "example.com/shop", Version: "v1.4.0", Revision: "9fceb02d0ae598e95dc970b74767f19372d61af8", Go: "go1.26.0"}
+	newBuild = Build{Path: "example.com/shop", Version: "v1.5.0", Revision: "08bc0c6a5d9b3a9f6fa6b1c1c1d3a1e6b5f7c2d4", Go: "go1.26.1"}
+
+	web   = Listener{Network: "tcp", Address: ":8080", Bound: "[::]:8080"}
+	dns   = Listener{Network: "udp", Address: "127.0.0.1:5353", Ordinal: 1, Bound: "127.0.0.1:5353", Packet: true}
+	admin = Listener{Network: "unix", Address: "/run/shop/admin.sock"}
+
+	successorHello = Hello{Protocol: Protocols, Features: Features(), Role: RoleSuccessor, PID: 4202, Build: newBuild}
+	incumbentHello = Hello{Protocol: Protocols, Features: Features(), Role: RoleIncumbent, PID: 4101, Build: oldBuild, Generation: 3}
+	offer          = Offer{
+		Protocol: 1, Features: Features(), Service: "shop", Generation: 3, PID: 4101, Build: oldBuild,
+		Listeners: []Listener{web, dns}, Schemas: map[string]uint32{"carts": 2, "counters": 1},
+	}
+	idle = Conn{ID: 1, Key: web.Key(), Type: ConnHTTP1, Wait: 55 * time.Second, Age: 90 * time.Second}
+)
+
+// transcripts are the sequences of SPEC.md section 5, each told with every kind of frame it can have.
+func transcripts() []transcript {
+	all := []transcript{
+		handover(), aborted("incumbent"), aborted("successor"), resumed("incumbent"), resumed("successor"),
+		redirected(), keeper(), batches(), lostBatch(),
+	}
+	all = append(all, control()...)
+	all = append(all, refusals()...)
+	return append(all, foreign()...)
+}
+
+func handover() transcript {
+	return transcript{
+		name:  "handover",
+		about: "A handover of a stateful service, from HELLO to GONE.",
+		steps: append(opening(),
+			step{"S>I", 7, &Adopted{Adopted: []int{0, 1}, Added: []Listener{admin}}, 0, nil},
+			step{"I>S", 7, &Carry{FirstChunk: true, Schema: 2, Name: "carts", Data: []byte("first half, ")}, 0, nil},
+			step{"I>S", 7, &Carry{LastChunk: true, Schema: 2, Name: "carts", Data: []byte("second half")}, 0, nil},
+			step{"I>S", 7, &Carry{FirstChunk: true, LastChunk: true, Schema: 1, Name: "counters", Data: []byte{0, 255}}, 0, nil},
+			step{"I>S", 7, &Carry{EndOfRound: true}, 0, nil},
+			step{"I>S", 7, &Preview{Key: web.Key()}, 1, nil},
+			step{"S>I", 7, &Ready{}, 0, nil},
+			step{"I>S", 7, &Freeze{BudgetMillis: 250}, 0, nil},
+			step{"I>S", 7, &Carry{FirstChunk: true, LastChunk: true, Schema: 1, Name: "counters", Data: []byte{1, 0}}, 0, nil},
+			step{"I>S", 7, &Carry{EndOfRound: true}, 0, nil},
+			step{"S>I", 7, &Imported{}, 0, nil},
+			step{"I>S", 7, &Commit{Generation: 4}, 0, nil},
+			step{"S>I", 7, &Serving{}, 0, nil},
+			step{"I>S", 7, &Ping{Seq: 1}, 0, nil},
+			step{"I>S", 7, &Preview{Key: web.Key()}, 1, nil},
+			step{"S>I", 7, &Pong{Seq: 1, Requests: 1200, Errors: 1, Connections: 310}, 0, nil},
+			step{"I>S", 7, &Final{Takeover: true}, 1, nil},
+			step{"I>S", 7, &Conns{Conns: []Conn{
+				idle,
+				{ID: 2, Key: web.Key(), Type: ConnHTTP1, Fresh: true, Age: time.Millisecond, Unread: []byte("GET / HT"), State: []byte("session 2")},
+			}}, 2, nil},
+			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{1, Accepted}, {2, Retry}}}, 0, nil},
+			step{"I>S", 7, &Conns{Conns: []Conn{{ID: 3, Key: admin.Key(), Type: ConnHTTP1}}}, 1, nil},
+			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{3, Refused}}}, 0, nil},
+			step{"I>S", 7, &Gone{}, 0, nil},
+		),
+	}
+}
+
+// opening is the begin of every attempt that is not refused. The successor does not know its number yet.
+func opening() []step {
+	return []step{
+		{"S>I", 0, &successorHello, 1, nil},
+		{"I>S", 7, &offer, 1, nil},
+		{"I>S", 7, &Listeners{First: 0}, 2, nil},
+		{"S>I", 7, &Ack{Next: 2}, 0, nil},
+	}
+}
+
+func aborted(by string) transcript {
+	abort := step{"S>I", 7, &Abort{Code: CodeFailed, Reason: "carts: schema 2 is not known", Protocol: Protocols, Build: newBuild}, 0, nil}
+	if by == "incumbent" {
+		abort = step{"I>S", 7, &Abort{Code: CodeDeadline, Reason: "not ready within 1m0s", Protocol: Protocols, Build: oldBuild}, 0, nil}
+	}
+	return transcript{
+		name:  "abort-by-" + by,
+		about: fmt.Sprintf("An attempt that the %s aborts before COMMIT.", by),
+		steps: append(opening(), step{"S>I", 7, &Adopted{Adopted: []int{0, 1}}, 0, nil}, abort),
+	}
+}
+
+func resumed(by string) transcript {
+	steps := append(opening(),
+		step{"S>I", 7, &Adopted{Adopted: []int{0, 1}}, 0, nil},
+		step{"S>I", 7, &Ready{}, 0, nil},
+		step{"I>S", 7, &Freeze{BudgetMillis: 250}, 0, nil},
+		step{"S>I", 7, &Imported{}, 0, nil},
+		step{"I>S", 7, &Commit{Generation: 4}, 0, nil},
+		step{"S>I", 7, &Serving{}, 0, nil},
+	)
+	reason := "3 of 100 requests failed"
+	if by == "successor" {
+		reason = "terminated"
+		steps = append(steps, step{"S>I", 7, &Return{Reason: reason}, 0, nil})
+	}
+	return transcript{
+		name:  "resume-asked-by-" + by,
+		about: fmt.Sprintf("A handover that is taken back after COMMIT, as the %s wants.", by),
+		steps: append(steps,
+			step{"I>S", 7, &Resume{Reason: reason}, 0, nil},
+			step{"S>I", 7, &Carry{FirstChunk: true, LastChunk: true, Schema: 1, Name: "counters", Data: []byte{2, 0}}, 0, nil},
+			step{"S>I", 7, &Carry{EndOfRound: true}, 0, nil},
+			step{"S>I", 7, &Returned{}, 0, nil},
+			step{"S>I", 7, &Conns{Conns: []Conn{idle}}, 1, nil},
+			step{"I>S", 7, &Verdicts{Verdicts: []ConnVerdict{{1, Accepted}}}, 0, nil},
+			step{"S>I", 7, &Gone{}, 0, nil},
+		),
+	}
+}
+
+func redirected() transcript {
+	draining := Hello{Protocol: Protocols, Features: Features(), Role: RoleDraining, PID: 4007, Build: oldBuild, Generation: 2}
+	answer := Hello{Protocol: Protocols, Features: Features(), Role: RoleIncumbent, PID: 4202, Build: newBuild, Generation: 4}
+	return transcript{
+		name:  "redirect",
+		about: "Generation 3 hands over to 4 while 2 still drains: the two get a link of their own.",
+		steps: []step{
+			{"I>S", 7, &Final{Takeover: true, Draining: []Drainer{{Generation: 2, PID: 4007}}}, 2, nil},
+			{"I>D", 0, &Redirect{Generation: 4}, 1, nil},
+			{"D>S", 0, &draining, 1, nil},
+			{"S>D", 0, &answer, 1, nil},
+			{"D>S", 0, &Conns{Conns: []Conn{idle}}, 1, nil},
+			{"S>D", 0, &Verdicts{Verdicts: []ConnVerdict{{1, Accepted}}}, 0, nil},
+			{"D>S", 0, &Gone{}, 0, nil},
+		},
+	}
+}
+
+func control() []transcript {
+	client := Hello{Protocol: Protocols, Features: []string{}, Role: RoleControl, PID: 4500, Build: Build{Path: "example.com/ctl"}}
+	answered := func(name, about string, request Message, reply Reply) transcript {
+		return transcript{name: "control-" + name, about: about, steps: []step{
+			{"C>I", 0, &client, 1, nil},
+			{"I>C", 0, &incumbentHello, 1, nil},
+			{"C>I", 0, request, 0, nil},
+			{"I>C", 0, &reply, 0, nil},
+		}}
+	}
+	status := ServiceStatus{
+		Service: "shop", State: "probation", Generation: 3, PID: 4101, Build: oldBuild, Attempt: 7, Listeners: []Listener{web, dns},
+		Draining: []Drainer{{Generation: 2, PID: 4007}}, Connections: 310, UptimeMs: 86_400_000,
+	}
+	return []transcript{
+		answered("status", "A client asks how the service is.", &Status{}, Reply{Status: &status}),
+		answered("upgrade", "A client asks for a handover, and hears how it ended.", &Upgrade{}, Reply{Attempt: 8, Outcome: "final"}),
+		answered("upgrade-failed", "A handover that a client asked for fails.", &Upgrade{},
+			Reply{Attempt: 8, Outcome: "aborted", Error: "not ready within 1m0s"}),
+		answered("stop", "A client asks for a graceful end.", &Stop{}, Reply{}),
+	}
+}
+
+func keeper() transcript {
+	hello := Hello{Protocol: Protocols, Features: []string{FeaturePreview}, Role: RoleKeeper, PID: 4000, Build: Build{Path: "example.com/keep"}}
+	return transcript{
+		name:  "keeper",
+		about: "A keeper learns the listeners, asks for a handover, probes the successor and votes on it.",
+		steps: []step{
+			{"K>I", 0, &hello, 1, nil},
+			{"I>K", 0, &incumbentHello, 1, nil},
+			{"I>K", 0, &Register{Listeners: []Listener{web, dns}}, 0, nil},
+			{"I>K", 0, &Listeners{First: 0}, 2, nil},
+			{"K>I", 0, &Ack{Next: 2}, 0, nil},
+			{"K>I", 0, &Upgrade{}, 0, nil},
+			{"K>S", 7, &Preview{Key: web.Key()}, 1, nil},
+			{"K>I", 7, &Vote{Verdict: "hold", Reason: "12 of 500 requests seen"}, 0, nil},
+			{"K>I", 7, &Vote{Verdict: "fail", Reason: "3 of 100 requests failed"}, 0, nil},
+			{"K>I", 7, &Vote{Verdict: "pass"}, 0, nil},
+			{"I>K", 0, &Reply{Attempt: 7, Outcome: "final"}, 0, nil},
+		},
+	}
+}
+
+func batches() transcript {
+	many := offer
+	many.Schemas = nil
+	many.Listeners = nil
+	for i := range 130 {
+		many.Listeners = append(many.Listeners, Listener{Network: "tcp", Address: "127.0.0.1:0", Ordinal: i, Bound: fmt.Sprint("127.0.0.1:", 20000+i)})
+	}
+	return transcript{
+		name:  "listeners-in-batches",
+		about: "130 listeners: no batch is sent before the one before it is acknowledged.",
+		steps: []step{
+			{"S>I", 0, &successorHello, 1, nil},
+			{"I>S", 7, &many, 1, nil},
+			{"I>S", 7, &Listeners{First: 0}, 64, nil},
+			{"S>I", 7, &Ack{Next: 64}, 0, nil},
+			{"I>S", 7, &Listeners{First: 64}, 64, nil},
+			{"S>I", 7, &Ack{Next: 128}, 0, nil},
+			{"I>S", 7, &Listeners{First: 128}, 2, nil},
+			{"S>I", 7, &Ack{Next: 130}, 0, nil},
+		},
+	}
+}
+
+func lostBatch() transcript {
+	steps := opening()[:3]
+	return transcript{
+		name:  "listeners-lost",
+		about: "A successor whose descriptor table is full did not get the listeners.",
+		steps: append(steps,
+			step{"S>I", 7, &Ack{Next: 0, Lost: true}, 0, nil},
+			step{"I>S", 7, &Abort{Code: CodeFailed, Reason: "descriptors were lost", Protocol: Protocols, Build: oldBuild}, 0, nil},
+		),
+	}
+}
+
+func refusals() []transcript {
+	tomorrow := successorHello
+	tomorrow.Protocol = Range{Min: 2, Max: 3}
+	unsupported := "no protocol in common: the peer speaks protocol 2 to 3 (example.com/shop v1.5.0 08bc0c6a5d9b), " +
+		"this process 1 (example.com/shop v1.4.0 9fceb02d0ae5)"
+	refused := func(code Code, about string, attempt uint32, hello *Hello, reason string) transcript {
+		return transcript{name: "refused-" + string(code), about: about, steps: []step{
+			{"S>I", 0, hello, 1, nil},
+			{"I>S", attempt, &Abort{Code: code, Reason: reason, Protocol: Protocols, Build: oldBuild}, 0, nil},
+		}}
+	}
+	return []transcript{
+		refused(CodeUnsupported, "Two that know no protocol in common.", 0, &tomorrow, unsupported),
+		refused(CodeBusy, "Another attempt is under way: the frame bears its number.", 7, &successorHello, "a handover is in progress"),
+		refused(CodeDenied, "A successor of another user.", 0, &successorHello, "uid 1001 is not 1000"),
+		refused(CodeCancelled, "An incumbent that is told to end.", 0, &successorHello, "terminated"),
+	}
+}
+
+// foreign are frames of peers to come.
+func foreign() []transcript {
+	raw := func(direction string, h header, payload string, understood Message) step {
+		return step{direction, h.attempt, understood, h.descriptors, frame(h, payload)}
+	}
+	reserved := frame(header{kind: KindReady, attempt: 7}, "{}")
+	reserved[6] = 0xfe
+	return []transcript{
+		{
+			name:  "foreign-ignored",
+			about: "Unknown keys, features and flags are ignored; no payload is the empty object.",
+			steps: []step{
+				raw("S>I", header{kind: KindHello, descriptors: 1},
+					`{"protocol":{"min":1,"max":9,"draft":true},"features":["carry","teleport"],"role":"successor","pid":4202,"build":{"path":"example.com/shop","os":"plan9"},"mood":[1,{"!":2}]}`,
+					&Hello{Protocol: Range{1, 9}, Features: []string{FeatureCarry, "teleport"}, Role: RoleSuccessor, PID: 4202, Build: Build{Path: "example.com/shop"}}),
+				raw("I>S", header{kind: KindCommit, attempt: 7}, ` { "generation" : 4 , "new!" : "!" } `, &Commit{Generation: 4}),
+				raw("S>I", header{kind: KindReady, attempt: 7}, "", &Ready{}),
+				raw("S>I", header{kind: KindReturn, attempt: 7}, "", &Return{}),
+				{"S>I", 7, &Ready{}, 0, reserved},
+				raw("I>S", header{kind: KindCommit, critical: true, attempt: 7}, `{"generation":4}`, &Commit{Generation: 4}),
+				raw("I>S", header{kind: KindCarry, attempt: 7}, "\xf8\x00\x00\x00\x01\x00\x01adata", &Carry{Schema: 1, Name: "a", Data: []byte("data")}),
+			},
+		},
+		{
+			name:    "foreign-skipped",
+			about:   "Kinds that are not known.",
+			outcome: skipped,
+			steps: []step{
+				raw("I>S", header{kind: 0, attempt: 7}, "", nil),
+				raw("I>S", header{kind: 999, attempt: 7, descriptors: 2}, `{"!fence":true}`, nil),
+				raw("S>I", header{kind: 65535, attempt: 7, descriptors: 1}, "\x00\xff no JSON", nil),
+			},
+		},
+		{
+			name:    "foreign-refused",
+			about:   "Critical kinds and critical keys that are not known.",
+			outcome: refused,
+			steps: []step{
+				raw("I>S", header{kind: 999, critical: true, attempt: 7, descriptors: 1}, `{}`, nil),
+				raw("S>I", header{kind: KindHello, descriptors: 1}, `{"protocol":{"min":1,"max":1},"!sealed":"aes","role":"successor","pid":4202}`, nil),
+				raw("I>S", header{kind: KindCommit, attempt: 7}, `{"generation":4,"\u0021fence":true}`, nil),
+				raw("S>I", header{kind: KindReady, attempt: 7}, `{"!":null}`, nil),
+			},
+		},
+	}
+}

@@ -1,0 +1,117 @@
+package handover
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/handover-go/handover/internal/platform"
+)
+
+// linkVariable tells a successor which of its descriptors is the link to the incumbent.
+const linkVariable = "HANDOVER_LINK"
+
+// launch is how a successor is started. It is settled when New is called: later the directory may have changed, and the
+// file may be gone.
+type launch struct {
+	command string
+	args    []string
+	env     []string
+	dir     string
+}
+
+func newLaunch(c Config) (launch, error) {
+	l := launch{command: c.Command, args: c.Args, env: c.Env, dir: c.Dir}
+	var err error
+	if l.dir == "" {
+		if l.dir, err = os.Getwd(); err != nil {
+			return launch{}, fmt.Errorf("find the directory for successors: %w", err)
+		}
+	}
+	if l.args == nil {
+		l.args = os.Args[1:]
+	}
+	if l.command == "" {
+		l.command, err = ownPath()
+	} else if l.command, err = exec.LookPath(l.command); err == nil {
+		l.command, err = filepath.Abs(l.command)
+	}
+	if err != nil {
+		return launch{}, fmt.Errorf("find the successor's command: %w", err)
+	}
+	return l, nil
+}
+
+// ownPath is the path by which this program was started, made absolute, so that a link that will lead to the next build is
+// followed. If it leads elsewhere (argv[0] need not be a path), the path of the executable itself is taken.
+func ownPath() (string, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	started, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		return executable, nil
+	}
+	if started, err = filepath.Abs(started); err != nil {
+		return executable, nil
+	}
+	a, errA := os.Stat(started)
+	b, errB := os.Stat("/proc/self/exe") // the file that runs, even if its name leads to another by now
+	if errA != nil || errB != nil || !os.SameFile(a, b) {
+		return executable, nil
+	}
+	return started, nil
+}
+
+// start starts a successor. The link is the only descriptor beyond the standard ones that it inherits.
+func (l launch) start() (*peer, error) {
+	local, remote, err := platform.Pair()
+	if err != nil {
+		return nil, fmt.Errorf("make a link: %w", err)
+	}
+	defer func() { _ = remote.Close() }()
+	cmd := &exec.Cmd{
+		Path: l.command, Args: append([]string{l.command}, l.args...), Dir: l.dir,
+		Env:   l.environment(),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		ExtraFiles: []*os.File{remote}, // descriptor 3
+	}
+	if err := cmd.Start(); err != nil {
+		_ = local.Close()
+		return nil, fmt.Errorf("start the successor: %w", err)
+	}
+	return &peer{link: newLink(local), process: newChild(cmd.Process)}, nil
+}
+
+// environment is this process's, with what Config.Env adds, and without what was meant for this process alone.
+func (l launch) environment() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return name == linkVariable || strings.HasPrefix(name, "LISTEN_")
+	})
+	return append(append(env, l.env...), linkVariable+"="+strconv.Itoa(3))
+}
+
+// inheritedLink takes the link out of the environment, so that no process started later believes that it is its own. It
+// returns nil where there is none.
+func inheritedLink() (*platform.Socket, error) {
+	v := os.Getenv(linkVariable)
+	if v == "" {
+		return nil, nil
+	}
+	_ = os.Unsetenv(linkVariable)
+	fd, err := strconv.Atoi(v)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("%s=%q: it is set by the incumbent for its successor alone; unset it", linkVariable, v)
+	}
+	s, err := platform.NewSocket(fd)
+	if err != nil {
+		return nil, fmt.Errorf("%s=%q is not a link (it is set by the incumbent for its successor alone; unset it): %w", linkVariable, v, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,164 @@
+package handover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// final hands the service over for good: what cannot be undone happens here and afterwards, and nowhere before.
+func (l *life) final(why string) {
+	a := l.attempt
+	l.stopWatching()
+	l.hand()
+	l.log.Info("handover final", "attempt", a.number, "generation", a.generation, "pid", l.peer.process.pid(),
+		"ready", a.ready.Sub(a.started), "switch", a.switched, "total", time.Since(a.started), "reason", why)
+	l.process.notifier.handedOver(l.peer.process.pid())
+	l.conclude(Result{Outcome: Final, Generation: a.generation, PID: l.peer.process.pid()}, nil)
+
+	l.follow.begin(l.peer)
+	l.process.leave()
+	l.abandon(a)
+}
+
+// hand sends FINAL, and with it a link to each generation that drains, whose other end goes there: from now on the
+// connections of all of them go to the new one.
+func (l *life) hand() {
+	m := &wire.Final{}
+	var fds []int
+	if fd, ok := l.process.takeover.hand(); ok {
+		m.Takeover = true
+		fds = append(fds, fd)
+	}
+	var redirects []redirect
+	for _, d := range l.drainers {
+		r, err := newRedirect(d, l.peer)
+		if err != nil {
+			l.log.Warn("a draining generation keeps its connections", "generation", d.generation, "error", err)
+			continue
+		}
+		defer r.release()
+		redirects = append(redirects, r)
+		m.Draining = append(m.Draining, wire.Drainer{Generation: d.generation, PID: d.process.pid()})
+		fds = append(fds, r.toSuccessor[:]...)
+	}
+	l.send(m, fds...)
+	for _, r := range redirects {
+		to := &wire.Redirect{Generation: l.attempt.generation}
+		if err := r.drainer.link.Send(l.number(), to, r.toDrainer[:]...); err != nil {
+			l.log.Warn("a draining generation keeps its connections", "generation", r.drainer.generation, "error", err)
+		}
+	}
+}
+
+// redirect is a link between a draining generation and a successor. Each gets its end, and the other's pidfd.
+type redirect struct {
+	drainer     *peer
+	toSuccessor [2]int
+	toDrainer   [2]int
+	release     func()
+}
+
+func newRedirect(drainer, successor *peer) (redirect, error) {
+	theirs, releaseTheirs, err := drainer.process.pidfd()
+	if err != nil {
+		return redirect{}, err
+	}
+	its, releaseIts, err := successor.process.pidfd()
+	if err != nil {
+		releaseTheirs()
+		return redirect{}, err
+	}
+	a, b, err := platform.SocketPair()
+	if err != nil {
+		releaseTheirs()
+		releaseIts()
+		return redirect{}, err
+	}
+	r := redirect{drainer: drainer, release: func() {
+		releaseTheirs()
+		releaseIts()
+		_ = a.Close()
+		_ = b.Close()
+	}}
+	end, err := platform.FD(a)
+	if err == nil {
+		r.toSuccessor = [2]int{end, theirs}
+		end, err = platform.FD(b)
+		r.toDrainer = [2]int{end, its}
+	}
+	if err != nil {
+		r.release()
+	}
+	return r, err
+}
+
+// abandon closes the listeners that the successor did not adopt, once no connection is left in their queues. Nobody holds
+// them afterwards, as the service does not listen there any more.
+func (l *life) abandon(a *attempt) {
+	for _, ln := range a.offered {
+		if a.adopted[ln] {
+			continue
+		}
+		l.log.Info("listener closed: this generation was the last to listen there", "listener", ln.spec.Key())
+		l.background(l.process.context, func(ctx context.Context) { l.process.empty(ctx, ln) })
+	}
+}
+
+// giveBack returns everything to the incumbent, which takes this generation back.
+func (l *life) giveBack(why string) {
+	l.log.Warn("taken back by the incumbent", "attempt", l.number(), "generation", l.generation, "reason", why)
+	if l.cause == nil {
+		l.cause = fmt.Errorf("%w: %s", ErrResumed, why)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	l.process.freezing.begin()
+	l.background(ctx, func(ctx context.Context) {
+		defer cancel()
+		if err := l.process.pause(ctx, everyListener); err != nil {
+			// Silence makes the incumbent kill this process before it accepts.
+			l.log.Error("cannot give back", "error", err)
+			return
+		}
+		l.post(func() {
+			if l.state != returning {
+				return
+			}
+			l.send(&wire.Returned{})
+			l.follow.begin(l.peer)
+			l.process.leave()
+		})
+	})
+}
+
+func everyListener(*listener) bool { return true }
+
+// end ends the service: nobody serves after this generation.
+func (l *life) end(why string) {
+	l.log.Info("ending", "generation", l.generation, "connections", l.process.sockets.count(), "reason", why)
+	if why != "" && l.cause == nil && l.process.failure() != nil {
+		l.cause = l.process.failure()
+	}
+	l.process.notifier.stopping()
+	l.process.takeover.close()
+	l.process.freezing.begin()
+	l.process.work.cancel()
+	l.background(l.process.context, func(ctx context.Context) {
+		for _, ln := range l.process.sockets.all() {
+			l.process.empty(ctx, ln)
+		}
+		l.post(func() {
+			l.follow.retire()
+			l.process.leave()
+		})
+	})
+}
+
+// cut ends the wait for connections that did not finish.
+func (l *life) cut(why string) {
+	n := l.process.sockets.cut() + l.follow.cut()
+	l.log.Warn("drain deadline: connections closed", "generation", l.generation, "connections", n, "reason", why)
+}

@@ -1,0 +1,339 @@
+package handover
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// life runs a generation through its lifecycle. One goroutine, run, owns every field and does everything that changes
+// them; others reach it through inbox (what peers report) and calls (what this process's own parts and callers want).
+// Nothing in the loop waits: a frame enters a socket's buffer at once or the link is broken.
+type life struct {
+	process *Process
+	log     *slog.Logger
+	state   state
+	raised  []raised      // events that actions brought about, handled before anything else comes in
+	kept    [events]bool  // a wish to end, or a failure, for which the state had no transition
+	cause   error         // why Run returns an error
+	timer   deadlineTimer // of the present state
+
+	generation int
+	consumed   int      // the highest generation number given away: at every COMMIT one is
+	attempts   uint32   // the number of the last handover
+	attempt    *attempt // the one under way, as the incumbent sees it
+	offer      *offer   // the one this generation came from, as the successor sees it
+	peer       *peer    // the other side of the handover under way; when leaving, where connections go
+	drainers   []*peer  // generations that have left and still hold connections
+	follow     follow   // connections on their way out
+
+	inbox chan happening
+	calls chan func()
+	done  chan struct{} // closed when the life is over
+}
+
+type raised struct {
+	event event
+	why   string
+}
+
+func newLife(p *Process, first state) *life {
+	l := &life{
+		process: p, log: p.config.Logger, state: first, generation: 1, consumed: 1,
+		inbox: make(chan happening, 64), calls: make(chan func(), 16), done: make(chan struct{}),
+	}
+	l.follow.life = l
+	return l
+}
+
+// run is the loop. It returns when the generation is gone.
+func (l *life) run() {
+	defer close(l.done)
+	defer l.timer.stop()
+	l.arm(gone)
+	for l.state != gone {
+		select {
+		case h := <-l.inbox:
+			l.happened(h)
+		case call := <-l.calls:
+			call()
+		case <-l.process.sockets.changed:
+		case <-l.timer.ticks():
+			l.tick()
+		}
+		l.settle()
+	}
+	l.leave()
+}
+
+// settle handles what was raised, until nothing is left to do but wait.
+func (l *life) settle() {
+	for {
+		if len(l.raised) > 0 {
+			r := l.raised[0]
+			l.raised = l.raised[1:]
+			l.step(r.event, r.why)
+			continue
+		}
+		if l.leaving() && l.follow.pump() {
+			l.raise(onDrained, "")
+			continue
+		}
+		for _, e := range []event{onStop, onFailed} {
+			if _, ok := next(l.state, e); ok && l.kept[e] {
+				l.kept[e] = false
+				l.raise(e, "kept until now")
+			}
+		}
+		if len(l.raised) == 0 {
+			return
+		}
+	}
+}
+
+// raise makes e the next event.
+func (l *life) raise(e event, why string) { l.raised = append(l.raised, raised{e, why}) }
+
+// step is a transition.
+func (l *life) step(e event, why string) {
+	t, ok := next(l.state, e)
+	if !ok {
+		if e == onStop || e == onFailed {
+			l.kept[e] = true
+		}
+		l.log.Debug("handover event without a transition", "state", l.state.String(), "event", e.String(), "reason", why)
+		return
+	}
+	if t.from != t.to || len(t.do) > 0 {
+		l.log.Debug("handover transition", "attempt", l.number(), "from", t.from.String(), "event", e.String(),
+			"to", t.to.String(), "reason", why)
+	}
+	l.state = t.to
+	l.arm(t.from)
+	for _, a := range t.do {
+		l.act(a, e, why)
+	}
+}
+
+// act does what a transition asks for.
+func (l *life) act(a action, e event, why string) {
+	switch a {
+	case doBegin:
+		l.begin()
+	case doCheck:
+		l.check()
+	case doReady:
+		l.send(&wire.Ready{})
+	case doFreeze:
+		l.freeze()
+	case doCarry:
+		l.send(&wire.Carry{EndOfRound: true})
+	case doImported:
+		l.send(&wire.Imported{})
+	case doCommit:
+		l.commit()
+	case doServe:
+		l.serve()
+	case doWatch:
+		l.watch()
+	case doOpen:
+		l.open()
+	case doSucceed:
+		l.succeed()
+	case doThaw:
+		l.thaw()
+	case doAbort:
+		l.abort(e, why)
+	case doKill:
+		l.kill(e, why)
+	case doResume:
+		l.resume(e, why)
+	case doReturn:
+		l.send(&wire.Return{Reason: why})
+	case doGiveBack:
+		l.giveBack(why)
+	case doFinal:
+		l.final(why)
+	case doKeep:
+		l.follow.lost()
+	case doEnd:
+		l.end(why)
+	case doHasten:
+		l.timer.shorten(hastened)
+	case doCut:
+		l.cut(why)
+	case doAborted:
+		l.aborted(why)
+	case doResumed:
+		l.resumed(e, why)
+	case doFail:
+		l.fail(e, why)
+	}
+}
+
+// happened sorts what a peer reports.
+func (l *life) happened(h happening) {
+	mine := h.peer == l.peer
+	switch {
+	case !mine && !slices.Contains(l.drainers, h.peer):
+		closeDescriptors(h.frame) // of a peer that was let go meanwhile
+	case h.err != nil && mine:
+		l.misunderstood(h.err)
+	case h.frame != nil && mine:
+		l.frame(h.frame)
+	case h.frame != nil:
+		l.drainerFrame(h.peer, h.frame)
+	case mine:
+		l.raise(h.on, h.why)
+	case h.on == onDead:
+		l.log.Info("draining generation is gone", "generation", h.peer.generation, "pid", h.peer.process.pid(), "how", h.why)
+		l.drop(h.peer)
+	}
+}
+
+// misunderstood answers a peer that needs what this build does not know.
+func (l *life) misunderstood(err error) {
+	if l.attempt != nil {
+		l.attempt.refuse(wire.CodeUnsupported, l.unsupported(err))
+	} else {
+		l.cause = fmt.Errorf("%w: %w", ErrAborted, l.unsupported(err))
+		l.send(&wire.Abort{Code: wire.CodeUnsupported, Reason: l.cause.Error(), Protocol: wire.Protocols, Build: l.process.build})
+	}
+	l.raise(onAbort, err.Error())
+}
+
+func (l *life) unsupported(err error) error {
+	unsupported := &wire.UnsupportedError{Reason: err.Error(), Ours: wire.Protocols, OurBuild: l.process.build, Theirs: wire.Protocols}
+	if l.peer != nil {
+		unsupported.ItsPeer = l.peer.build
+	}
+	return unsupported
+}
+
+// unexpected breaks the link to a peer that said what it must not say now.
+func (l *life) unexpected(f *wire.Frame) {
+	closeDescriptors(f)
+	l.log.Warn("unexpected frame: the link is broken", "state", l.state.String(), "frame", f.Kind().String())
+	l.raise(onEOF, fmt.Sprintf("unexpected %s in state %s", f.Kind(), l.state))
+}
+
+// send puts a frame on the link to the peer. A link that breaks is noticed by its reader as well, but a peer that has
+// stopped reading only here.
+func (l *life) send(m wire.Message, fds ...int) bool {
+	if l.peer == nil {
+		return false
+	}
+	if err := l.peer.link.Send(l.number(), m, fds...); err != nil {
+		l.raise(onEOF, err.Error())
+		return false
+	}
+	return true
+}
+
+// number is that of the handover under way, or 0.
+func (l *life) number() uint32 {
+	switch {
+	case l.attempt != nil:
+		return l.attempt.number
+	case l.offer != nil:
+		return l.offer.attempt
+	default:
+		return 0
+	}
+}
+
+// leaving reports whether this generation's connections are finished or go elsewhere.
+func (l *life) leaving() bool {
+	return l.state == draining || l.state == returning || l.state == ending
+}
+
+// call runs f in the loop and waits for it. It reports false if the life is over.
+func (l *life) call(f func()) bool {
+	ran := make(chan struct{})
+	if !l.post(func() { f(); close(ran) }) {
+		return false
+	}
+	select {
+	case <-ran:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+// post has f run in the loop. It reports false if the life is over.
+func (l *life) post(f func()) bool {
+	select {
+	case l.calls <- f:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+// happen posts an event of this process's own.
+func (l *life) happen(e event, why string) { l.post(func() { l.raise(e, why) }) }
+
+// drop lets a draining generation go.
+func (l *life) drop(p *peer) {
+	l.drainers = slices.DeleteFunc(l.drainers, func(d *peer) bool { return d == p })
+	p.close()
+}
+
+// fail records why Run returns an error.
+func (l *life) fail(e event, why string) {
+	if l.cause == nil {
+		l.cause = fmt.Errorf("%w in state %s: %s: %s", ErrAborted, l.state, e, why)
+	}
+	l.log.Error("this process ends", "attempt", l.number(), "error", l.cause)
+}
+
+// leave ends what is left of the life: it says good-bye and closes links and sockets.
+func (l *life) leave() {
+	if l.peer != nil && l.follow.target == l.peer {
+		l.send(&wire.Gone{})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), l.process.config.FreezeTimeout)
+	defer cancel()
+	if err := l.process.work.end(ctx); err != nil {
+		l.log.Warn("background work is left behind: it ignores its context", "error", err)
+	}
+	for _, p := range append(l.drainers, l.peer) {
+		if p != nil {
+			p.close()
+		}
+	}
+	l.process.takeover.close()
+	l.process.sockets.close()
+	if l.attempt != nil {
+		l.attempt.finish(Result{Outcome: Aborted}, fmt.Errorf("%w: %w", ErrAborted, ErrNotReady))
+	}
+}
+
+// tick is the passing of time, every tickInterval while something has a deadline.
+func (l *life) tick() {
+	lost := l.timer.tick()
+	if l.attempt != nil && l.attempt.watch != nil {
+		l.attempt.watch.tick(lost)
+	}
+	if !l.timer.expired() {
+		return
+	}
+	// What the peer has sent in time may not have reached this loop yet.
+	if l.peer != nil && (len(l.inbox) > 0 || l.peer.link.Pending()) && l.timer.postpone() {
+		return
+	}
+	l.raise(onDeadline, fmt.Sprintf("nothing came within %s", l.timer.length))
+}
+
+// background runs f in a goroutine that the life waits for: f must return soon after ctx is done.
+func (l *life) background(ctx context.Context, f func(ctx context.Context)) {
+	l.process.wait.Add(1)
+	go func() {
+		defer l.process.wait.Done()
+		f(ctx)
+	}()
+}

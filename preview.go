@@ -1,0 +1,134 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// runCheck runs the service's check on the generation that dial leads to.
+func (p *Process) runCheck(ctx context.Context, dial DialFunc) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.config.CheckTimeout)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				failed <- fmt.Errorf("check panicked: %v", r)
+			}
+		}()
+		failed <- p.config.Check(ctx, dial)
+	}()
+	select {
+	case err = <-failed:
+		return err
+	case <-ctx.Done():
+		// A check that ignores its context is left behind: it must not hold up the verdict.
+		return fmt.Errorf("check did not return in %s: %w", p.config.CheckTimeout, ctx.Err())
+	}
+}
+
+// dial connects to a listener of this generation: the connection comes out of its Accept.
+func (p *Process) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ln, err := p.dialled(network, address)
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs, err := connectedPair(ctx, ln.spec.Network)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), err)
+	}
+	if !ln.give(p.sockets.wrap(ln, theirs)) {
+		_ = ours.Close()
+		_ = theirs.Close()
+		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), net.ErrClosed)
+	}
+	return ours, nil
+}
+
+// dialSuccessor connects to a listener of the successor, by PREVIEW.
+func (l *life) dialSuccessor(ctx context.Context, network, address string) (net.Conn, error) {
+	ln, err := l.process.dialled(network, address)
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs, err := connectedPair(ctx, ln.spec.Network)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), err)
+	}
+	defer func() { _ = theirs.Close() }()
+	fd, err := platform.FD(theirs)
+	sent := false
+	if err == nil {
+		l.call(func() {
+			sent = l.attempt != nil && l.attempt.adopted[ln] && l.send(&wire.Preview{Key: ln.spec.Key()}, fd)
+		})
+	}
+	if !sent {
+		_ = ours.Close()
+		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), errors.New("the successor does not listen there"))
+	}
+	return ours, nil
+}
+
+// dialled finds the listener that a check means.
+func (p *Process) dialled(network, address string) (*listener, error) {
+	key := ""
+	if network != "" || address != "" {
+		key = wire.Listener{Network: network, Address: address}.Key()
+	}
+	if ln := p.sockets.find(key); ln != nil {
+		return ln, nil
+	}
+	return nil, fmt.Errorf("dial %s %s: Listen was not called with these, or the listener is closed", network, address)
+}
+
+// stream is a connection whose descriptor can be passed on.
+type stream interface {
+	net.Conn
+	syscall.Conn
+}
+
+// connectedPair makes two ends of a connection of the network's kind, so that what is asked over it is answered as a
+// client's request would be: for TCP over the loopback interface, from a port of its own.
+func connectedPair(ctx context.Context, network string) (ours, theirs stream, err error) {
+	address := "127.0.0.1:0"
+	switch network {
+	case "unix":
+		dir, err := os.MkdirTemp("", "handover-")
+		if err != nil {
+			return nil, nil, err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		address = dir + "/preview"
+	case "tcp6":
+		address = "[::1]:0"
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, network, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = ln.Close() }()
+	one, err := (&net.Dialer{}).DialContext(ctx, network, ln.Addr().String())
+	if err != nil {
+		return nil, nil, err
+	}
+	for {
+		other, err := ln.Accept()
+		if err != nil {
+			_ = one.Close()
+			return nil, nil, err
+		}
+		// Anybody may connect to a port: only our own connection is of use.
+		if network == "unix" || other.RemoteAddr().String() == one.LocalAddr().String() {
+			return one.(stream), other.(stream), nil
+		}
+		_ = other.Close()
+	}
+}

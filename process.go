@@ -1,0 +1,374 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// Process is one generation of a service. Make it with [New], give it listeners, servers and background work, then call
+// [Process.Run].
+//
+// What a handover does not cover: connections of listeners that are wrapped (by TLS, a PROXY protocol, a limit) do not move
+// to the next generation, they are finished in the one that has them; so are hijacked ones, HTTP/2 (whose clients are told
+// by GOAWAY) and those of servers that were not attached. Memory does not move. SIGUSR2 before New ends the process, as in any Go
+// program.
+type Process struct {
+	config  Config
+	pid     int
+	started time.Time
+	build   wire.Build
+	launch  launch
+	sockets *sockets
+	work    work
+	life    *life
+
+	freezing   *broadcast
+	draining   *broadcast
+	generation atomic.Int64
+	notifier   *notifier
+	takeover   *takeover
+
+	upgrades chan os.Signal // caught from New on: uncaught, they would end the process
+
+	context context.Context // of everything in the background; ends when Run returns
+	cancel  context.CancelFunc
+	wait    sync.WaitGroup
+
+	mu      sync.Mutex
+	servers []*server
+	running bool
+	failed  error // why this generation cannot serve any longer
+}
+
+// New begins the life of a generation. If an incumbent started this process, or one of the same name serves on this host, it
+// takes the incumbent's offer: its listeners are there for [Process.Listen]. New returns when it has them, after 10 seconds at most.
+//
+// Errors: those of the configuration; [ErrInProgress], [ErrDenied], [ErrNotReady] when an incumbent that was joined by name
+// refuses; [ErrAborted] when the incumbent gave up, or cannot be understood. ctx bounds New alone.
+func New(ctx context.Context, cfg Config) (*Process, error) {
+	socket, err := inheritedLink()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err = cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("configure handover: %w", err)
+	}
+	p := &Process{
+		config: cfg, pid: os.Getpid(), started: time.Now(), build: ownBuild(), sockets: newSockets(cfg.ListenConfig, cfg.Logger),
+		freezing: newBroadcast(), draining: newBroadcast(), notifier: newNotifier(cfg.Logger),
+	}
+	p.generation.Store(1)
+	p.upgrades = make(chan os.Signal, 1)
+	if len(cfg.Signals.Upgrade) > 0 {
+		signal.Notify(p.upgrades, cfg.Signals.Upgrade...)
+	}
+	p.work.failed = p.fail
+	p.takeover = newTakeover(p)
+	p.context, p.cancel = context.WithCancel(context.Background())
+	if p.launch, err = newLaunch(cfg); err != nil {
+		return nil, err
+	}
+	var incumbent *peer
+	switch {
+	case off() || platform.Supported() != nil:
+	case socket != nil:
+		if incumbent, err = parent(socket); err != nil {
+			return nil, err
+		}
+	case cfg.Name != "":
+		if incumbent, err = p.takeover.join(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if incumbent == nil {
+		p.sockets.inherit(activated(cfg.Logger))
+		p.life = newLife(p, starting)
+		go p.life.run()
+		return p, nil
+	}
+	return p, p.succeed(ctx, incumbent)
+}
+
+// parent is the incumbent that started this process, until its offer proves who it is.
+func parent(socket *platform.Socket) (*peer, error) {
+	creds, err := platform.PeerCredentials(socket)
+	if err != nil {
+		_ = socket.Close()
+		return nil, fmt.Errorf("examine the link: %w", err)
+	}
+	proof, err := platform.OpenPidfd(creds.PID)
+	if err != nil {
+		_ = socket.Close()
+		return nil, fmt.Errorf("%w: the incumbent is gone: %w", ErrAborted, err)
+	}
+	return &peer{link: newLink(socket), process: &stranger{proof}}, nil
+}
+
+// succeed takes the incumbent's offer.
+func (p *Process) succeed(ctx context.Context, incumbent *peer) error {
+	l := newLife(p, joining)
+	l.peer = incumbent
+	l.offer = &offer{complete: make(chan struct{}), takeover: -1}
+	if err := l.greet(); err != nil {
+		incumbent.close()
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	}
+	p.life = l
+	complete := l.offer.complete
+	incumbent.observe(l.inbox, l.done)
+	go l.run()
+	select {
+	case <-complete:
+		return nil
+	case <-l.done:
+		return l.cause
+	case <-ctx.Done():
+		return fmt.Errorf("take the incumbent's offer: %w", ctx.Err())
+	}
+}
+
+// Listen returns a listener for network ("tcp", "tcp4", "tcp6" or "unix") and address, as [net.Listen] does. If the incumbent
+// listens there, it is the same socket. The incumbent's listeners are known by network and address as they were given to
+// Listen, and where these are equal by their order, so ":0" and groups of equal addresses keep their identity.
+//
+// Accept takes connections while this generation serves, and waits while it does not. It returns [net.ErrClosed] when
+// another generation serves for good; where a server is attached, only when the last connection has gone.
+func (p *Process) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	return p.sockets.listen(ctx, network, address)
+}
+
+// Attach has srv serve on ln while [Process.Run] runs. Requests that are in flight when another generation serves are
+// answered; idle HTTP/1.1 connections move there if ln came from [Process.Listen] unwrapped. srv's ConnState, ConnContext,
+// Handler, TLSNextProto and TLSConfig are extended when Run begins: what is set there until then goes on working. Attach must
+// be called before Run.
+func (p *Process) Attach(srv *http.Server, ln net.Listener) error {
+	return p.attach(newServer(p.sockets, srv, ln))
+}
+
+// AttachTLS is Attach for a server that speaks TLS, as [http.Server.ServeTLS]. Its connections stay with the generation that
+// accepted them; when another serves, HTTP/2 clients are sent GOAWAY, and HTTP/1.1 clients "Connection: close" with their
+// next answer.
+func (p *Process) AttachTLS(srv *http.Server, ln net.Listener, certFile, keyFile string) error {
+	s := newServer(p.sockets, srv, ln)
+	s.secure, s.certFile, s.keyFile = true, certFile, keyFile
+	return p.attach(s)
+}
+
+func (p *Process) attach(s *server) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running {
+		return errors.New("attach server: Run was called already")
+	}
+	p.servers = append(p.servers, s)
+	return nil
+}
+
+// WhileServing has fn run while this generation serves, and at most one generation at a time runs it: its context ends before
+// the commit of a handover, and the successor begins only after fn has returned. After a handover that came to nothing, fn is called
+// again. An error that fn returns before its context has ended ends the service, or has the successor taken back.
+// fn must return soon after its context has ended: past Config.FreezeTimeout the handover is aborted.
+func (p *Process) WhileServing(fn func(ctx context.Context) error) { p.work.add(fn) }
+
+// Run serves. A first generation runs its check and serves; a successor declares itself ready, serves when the incumbent
+// commits, and is the incumbent when the handover is final. Run returns when this generation has gone: nil after a graceful
+// end (ctx or a signal) and after a completed handover, else an error that wraps what happened: [ErrAborted] for a
+// successor that did not get to serve, [ErrResumed] for one that was taken back. It is called once.
+//
+// Everything that was begun has ended then: servers are stopped, listeners closed, background work has returned. What is
+// not awaited: connections that were hijacked or accepted by the program itself, once Config.DrainTimeout is over.
+func (p *Process) Run(ctx context.Context) error {
+	p.mu.Lock()
+	if p.running {
+		p.mu.Unlock()
+		return errors.New("run: called twice")
+	}
+	p.running = true
+	servers := p.servers
+	p.mu.Unlock()
+	defer p.cancel()
+
+	for _, s := range servers {
+		if err := s.prepare(); err != nil {
+			p.life.call(func() { p.life.cause, p.life.state = err, gone })
+			return err
+		}
+	}
+	stop := p.obeySignals(ctx)
+	p.life.happen(onRun, "")
+	<-p.life.done
+	stop()
+	p.cancel()
+	for _, s := range servers {
+		s.stop(context.WithoutCancel(ctx))
+	}
+	p.wait.Wait()
+	p.notifier.close()
+	return p.life.cause
+}
+
+// Upgrade hands the service over to a successor that it starts, and returns when the handover is final, resumed or aborted; the
+// error then wraps [ErrResumed] or [ErrAborted] and what happened. Other errors: [ErrInProgress], with the number of the
+// handover under way in the Result, [ErrNotReady], [ErrTooManyDraining], [ErrNeedsKeeper], [ErrDisabled] and
+// [errors.ErrUnsupported]. If ctx ends first, the handover goes on.
+func (p *Process) Upgrade(ctx context.Context) (Result, error) {
+	answer := make(chan ended, 1)
+	if !p.life.post(func() { p.life.upgrade(nil, answer) }) {
+		return Result{}, fmt.Errorf("%w: this generation has gone", ErrNotReady)
+	}
+	select {
+	case e := <-answer:
+		return e.result, e.err
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
+}
+
+// upgradable says why this process cannot start a successor.
+func (p *Process) upgradable() error {
+	switch {
+	case off():
+		return ErrDisabled
+	case platform.Supported() != nil:
+		return platform.Supported()
+	case p.pid == 1:
+		return ErrNeedsKeeper
+	default:
+		return nil
+	}
+}
+
+// Generation is the number of this generation: 1 for the first of the service's life. That of a successor is settled at its
+// commit; until then it is the number it will probably get.
+func (p *Process) Generation() int { return int(p.generation.Load()) }
+
+func (p *Process) setGeneration(n int) { p.generation.Store(int64(n)) }
+
+// Freezing returns a channel that is closed when a handover freezes this generation, so that long polls can answer early.
+// After an abort or a resume a fresh channel takes its place.
+func (p *Process) Freezing() <-chan struct{} { return p.freezing.wait() }
+
+// Draining returns a channel that is closed when this generation will never accept again: it finishes what it holds.
+func (p *Process) Draining() <-chan struct{} { return p.draining.wait() }
+
+// startServers begins to serve; the gates of the listeners are closed still.
+func (p *Process) startServers() {
+	for _, s := range p.servers {
+		s.start(p.fail)
+	}
+}
+
+// fail says that this generation cannot serve any longer.
+func (p *Process) fail(err error) {
+	p.mu.Lock()
+	if p.failed == nil {
+		p.failed = err
+	}
+	p.mu.Unlock()
+	p.config.Logger.Error("this generation cannot serve", "error", err)
+	p.life.happen(onFailed, err.Error())
+}
+
+func (p *Process) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+// pause stops accepting on the listeners chosen, and background work.
+func (p *Process) pause(ctx context.Context, choose func(*listener) bool) error {
+	if err := p.sockets.park(ctx, choose); err != nil {
+		return err
+	}
+	return p.work.end(ctx)
+}
+
+// unpause accepts and works again.
+func (p *Process) unpause() {
+	p.sockets.openGates()
+	p.work.begin()
+}
+
+// leave says, to clients and to the program, that this generation will not serve again.
+func (p *Process) leave() {
+	p.draining.begin()
+	for _, s := range p.servers {
+		p.life.background(p.context, s.leave)
+	}
+	for _, ln := range p.sockets.all() {
+		if !ln.attached {
+			ln.release()
+		}
+	}
+}
+
+// empty closes a listener for good, with nothing lost.
+func (p *Process) empty(ctx context.Context, ln *listener) {
+	if err := ln.empty(ctx); err != nil {
+		p.config.Logger.Warn("close listener", "listener", ln.spec.Key(), "error", err)
+	}
+}
+
+// obeySignals turns signals, and the end of ctx, into what they ask for, until stopped.
+func (p *Process) obeySignals(ctx context.Context) (stop func()) {
+	stops := make(chan os.Signal, 2)
+	if len(p.config.Signals.Stop) > 0 {
+		signal.Notify(stops, p.config.Signals.Stop...)
+	}
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ended := ctx.Done()
+		for {
+			select {
+			case s := <-p.upgrades:
+				p.life.post(func() { p.life.signalledUpgrade(s.String()) })
+			case s := <-stops:
+				p.life.happen(onStop, s.String())
+			case <-ended:
+				ended = nil
+				p.life.happen(onStop, context.Cause(ctx).Error())
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(p.upgrades)
+		signal.Stop(stops)
+		close(over)
+		<-done
+	}
+}
+
+func (p *Process) hello(role wire.Role) wire.Hello {
+	return wire.Hello{Protocol: wire.Protocols, Features: wire.Features(), Role: role, PID: p.pid, Build: p.build}
+}
+
+// ownBuild is what the linker knows of this program.
+func ownBuild() (b wire.Build) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b = wire.Build{Path: info.Path, Version: info.Main.Version, Go: info.GoVersion}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.Revision = s.Value
+		}
+	}
+	return b
+}

@@ -1,0 +1,171 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// server is an http.Server that was attached to a listener.
+type server struct {
+	http     *http.Server
+	listener net.Listener
+	own      *listener // the same, if it is unwrapped
+	sockets  *sockets
+	secure   bool
+	certFile string
+	keyFile  string
+
+	started bool
+	shadow  *http.Server // has the HTTP/2 side, so that it can be shut down alone; nil without HTTP/2
+	ended   chan struct{}
+	err     error // why Serve ended; valid once ended is closed
+}
+
+// connKey finds the connection in a request's context.
+type connKey struct{}
+
+func newServer(s *sockets, srv *http.Server, ln net.Listener) *server {
+	own, _ := ln.(*listener)
+	return &server{http: srv, listener: ln, own: own, sockets: s, ended: make(chan struct{})}
+}
+
+// prepare makes srv tell what its connections do. What the user set goes on working: it is called as well.
+func (s *server) prepare() error {
+	if s.own != nil {
+		s.own.attached = true
+		s.own.plainHTTP = !s.secure
+	}
+	state, connContext, handler := s.http.ConnState, s.http.ConnContext, s.http.Handler
+	if handler == nil {
+		handler = http.DefaultServeMux
+	}
+	s.http.ConnState = func(c net.Conn, to http.ConnState) {
+		if own, ok := c.(*conn); ok {
+			own.observe(to)
+		}
+		if state != nil {
+			state(c, to)
+		}
+	}
+	s.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if own, ok := c.(*conn); ok {
+			ctx = context.WithValue(ctx, connKey{}, own)
+		}
+		if connContext != nil {
+			ctx = connContext(ctx, c)
+		}
+		return ctx
+	}
+	s.http.Handler = &departure{server: s, next: handler}
+	return s.separateHTTP2()
+}
+
+// separateHTTP2 gives the server the HTTP/2 side of another one. net/http sends GOAWAY only in Shutdown, which also closes
+// idle HTTP/1.1 connections under their clients; the other server has none, so it can be shut down when connections are to
+// leave. A program that brought its own HTTP/2 (TLSNextProto) keeps it.
+func (s *server) separateHTTP2() error {
+	if s.http.TLSNextProto != nil {
+		return nil
+	}
+	shadow := &http.Server{
+		Handler: s.http.Handler, TLSConfig: s.http.TLSConfig, Protocols: s.http.Protocols, HTTP2: s.http.HTTP2,
+		ReadTimeout: s.http.ReadTimeout, WriteTimeout: s.http.WriteTimeout, IdleTimeout: s.http.IdleTimeout,
+		MaxHeaderBytes: s.http.MaxHeaderBytes, ErrorLog: s.http.ErrorLog,
+	}
+	// Serving a listener that is closed already configures HTTP/2, and nothing else.
+	var err error
+	if s.secure {
+		if shadow.TLSConfig != nil {
+			shadow.TLSConfig = shadow.TLSConfig.Clone()
+		}
+		err = shadow.ServeTLS(closedListener{}, s.certFile, s.keyFile)
+	} else {
+		err = shadow.Serve(closedListener{})
+	}
+	if !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("configure server: %w", err)
+	}
+	if len(shadow.TLSNextProto) == 0 {
+		return nil // no HTTP/2 wanted
+	}
+	s.http.TLSNextProto = shadow.TLSNextProto
+	if s.secure && shadow.TLSConfig != nil {
+		s.http.TLSConfig = shadow.TLSConfig
+	}
+	s.shadow = shadow
+	return nil
+}
+
+// start serves until the listener ends. failed hears of an end that nobody asked for.
+func (s *server) start(failed func(error)) {
+	s.started = true
+	go func() {
+		defer close(s.ended)
+		if s.secure {
+			s.err = s.http.ServeTLS(s.listener, s.certFile, s.keyFile)
+		} else {
+			s.err = s.http.Serve(s.listener)
+		}
+		if !errors.Is(s.err, http.ErrServerClosed) && !errors.Is(s.err, net.ErrClosed) {
+			failed(fmt.Errorf("serve %s: %w", s.listener.Addr(), s.err))
+		}
+	}()
+}
+
+// leave tells the clients, in their protocol's words, that connections of this generation end: HTTP/2 by GOAWAY, at once;
+// HTTP/1.1 connections that cannot follow by "Connection: close" on their next answer (see departure).
+func (s *server) leave(ctx context.Context) {
+	if s.shadow == nil {
+		return
+	}
+	// Shutdown sends GOAWAY before it waits, and the shadow has no connections to wait for.
+	_ = s.shadow.Shutdown(ctx)
+}
+
+// stop ends the server, whose listener has ended and whose connections have gone or been cut.
+func (s *server) stop(ctx context.Context) {
+	if !s.started {
+		return
+	}
+	stopping, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(stopping); err != nil {
+		_ = s.http.Close()
+	}
+	<-s.ended
+}
+
+// stopTimeout bounds the end of a server that has nothing left to do.
+const stopTimeout = time.Second
+
+// departure asks the clients of connections that will not follow to make a new one for their next request.
+type departure struct {
+	server *server
+	next   http.Handler
+}
+
+func (d *departure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if mode := d.server.sockets.mode.Load(); mode != modeStay && r.ProtoMajor == 1 {
+		if mode == modeRetire || !d.follows(r) {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	d.next.ServeHTTP(w, r)
+}
+
+// follows reports whether the connection of r can go to another generation.
+func (d *departure) follows(r *http.Request) bool {
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	return ok && c.ln.plainHTTP && !c.bound
+}
+
+// closedListener has ended before it began.
+type closedListener struct{}
+
+func (closedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (closedListener) Close() error              { return nil }
+func (closedListener) Addr() net.Addr            { return &net.TCPAddr{} }

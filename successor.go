@@ -1,0 +1,267 @@
+package handover
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// offer is the handover a successor came from.
+type offer struct {
+	attempt    uint32
+	incumbent  int // its generation
+	inherited  []*inherited
+	received   int           // of them, how many descriptors have come
+	complete   chan struct{} // closed when New may go on
+	generation int           // this process's, from COMMIT
+	carried    int           // rounds of state that have come whole
+	takeover   int           // the takeover socket that came with FINAL, or -1
+	draining   []*peer       // generations that FINAL named
+	served     uint64        // requests since COMMIT
+}
+
+// greet says HELLO to the incumbent.
+func (l *life) greet() error {
+	self, err := platform.SelfPidfd()
+	if err != nil {
+		return fmt.Errorf("open own pidfd: %w", err)
+	}
+	defer func() { _ = self.Close() }()
+	hello := l.process.hello(wire.RoleSuccessor)
+	return l.peer.link.Send(0, &hello, self.FD())
+}
+
+// successorFrame handles what only an incumbent says to its successor, and generations that hold connections to each other.
+func (l *life) successorFrame(f *wire.Frame) {
+	switch m := f.Message.(type) {
+	case *wire.Offer:
+		l.offered(f, m)
+	case *wire.Listeners:
+		l.inherit(f, m)
+	case *wire.Carry:
+		l.carried(f, m)
+	case *wire.Preview:
+		l.preview(f, m)
+	case *wire.Freeze:
+		l.told(f, onFreeze, "")
+	case *wire.Commit:
+		l.offer.generation = m.Generation
+		l.told(f, onCommit, "")
+	case *wire.Final:
+		l.finalized(f, m)
+	case *wire.Resume:
+		l.told(f, onResume, m.Reason)
+	case *wire.Ping:
+		l.send(&wire.Pong{Seq: m.Seq, Connections: l.process.sockets.count()})
+	case *wire.Conns:
+		l.receive(l.peer, f, m)
+	case *wire.Gone:
+		closeDescriptors(f)
+	default:
+		l.unexpected(f)
+	}
+}
+
+// told raises the event of a frame that only an incumbent sends.
+func (l *life) told(f *wire.Frame, e event, why string) {
+	if _, ok := next(l.state, e); !ok || l.offer == nil {
+		l.unexpected(f)
+		return
+	}
+	l.raise(e, why)
+}
+
+// offered takes the list of listeners; their descriptors follow.
+func (l *life) offered(f *wire.Frame, m *wire.Offer) {
+	if l.state != joining || len(l.offer.inherited) > 0 || len(f.Descriptors) != 1 {
+		l.unexpected(f)
+		return
+	}
+	pidfd, err := platform.PidfdFromFD(f.Descriptors[0])
+	if err != nil {
+		l.cause = fmt.Errorf("%w: the incumbent's pidfd: %w", ErrAborted, err)
+		l.raise(onAbort, err.Error())
+		return
+	}
+	l.peer.becomes(pidfd)
+	l.peer.generation, l.peer.build, l.peer.features = m.Generation, m.Build, m.Features
+	l.offer.attempt, l.offer.incumbent = f.Attempt, m.Generation
+	l.attempts = f.Attempt
+	l.generation, l.consumed = m.Generation+1, m.Generation+1 // until COMMIT says otherwise
+	for _, spec := range m.Listeners {
+		l.offer.inherited = append(l.offer.inherited, &inherited{spec: spec, fd: -1})
+	}
+	l.inherited()
+}
+
+// inherit takes the descriptors of one batch and asks for the next.
+func (l *life) inherit(f *wire.Frame, m *wire.Listeners) {
+	o := l.offer
+	if l.state != joining || m.First != o.received || len(f.Descriptors) > len(o.inherited)-o.received || !f.Lost && len(f.Descriptors) == 0 {
+		l.unexpected(f)
+		return
+	}
+	if f.Lost {
+		l.send(&wire.Ack{Next: o.received, Lost: true})
+		l.cause = fmt.Errorf("%w: the incumbent's %d listeners do not fit in this process's table of descriptors: raise RLIMIT_NOFILE", ErrAborted, len(o.inherited))
+		l.raise(onAbort, "descriptors lost")
+		return
+	}
+	for _, fd := range f.Descriptors {
+		o.inherited[o.received].fd = fd
+		o.received++
+	}
+	l.send(&wire.Ack{Next: o.received})
+	l.inherited()
+}
+
+// inherited goes on when every descriptor has come.
+func (l *life) inherited() {
+	o := l.offer
+	if o.received < len(o.inherited) {
+		return
+	}
+	l.process.sockets.inherit(o.inherited)
+	l.raise(onOffered, "")
+	close(o.complete)
+}
+
+// check has the program check itself: it adopts what it listens on, starts its servers behind closed gates, and runs Check.
+func (l *life) check() {
+	if l.peer != nil && l.state == checking {
+		taken, added := l.process.sockets.adopted()
+		l.send(&wire.Adopted{Adopted: taken, Added: added})
+	}
+	l.process.startServers()
+	l.background(l.process.context, func(ctx context.Context) {
+		if l.process.config.Check != nil {
+			if err := l.process.runCheck(ctx, l.process.dial); err != nil {
+				l.happen(onCheckFailed, err.Error())
+				return
+			}
+		}
+		l.happen(onChecked, "")
+	})
+}
+
+// carried takes a chunk of state. The second round ends what the incumbent has to pass.
+func (l *life) carried(f *wire.Frame, m *wire.Carry) {
+	if l.state != frozen {
+		l.unexpected(f)
+		return
+	}
+	if m.EndOfRound {
+		l.raise(onCarried, "")
+	}
+}
+
+// preview takes a connection that comes out of a listener's Accept as if a client had made it.
+func (l *life) preview(f *wire.Frame, m *wire.Preview) {
+	if len(f.Descriptors) != 1 {
+		closeDescriptors(f)
+		return
+	}
+	ln := l.process.sockets.find(m.Key)
+	raw, err := platform.Conn(f.Descriptors[0])
+	if err != nil || ln == nil {
+		l.log.Warn("preview refused", "listener", m.Key, "error", err)
+		if err == nil {
+			_ = raw.Close()
+		}
+		return
+	}
+	if !ln.give(l.process.sockets.wrap(ln, raw)) {
+		_ = raw.Close()
+	}
+}
+
+// serve begins to accept, at COMMIT.
+func (l *life) serve() {
+	l.generation, l.consumed = l.offer.generation, l.offer.generation
+	l.accept()
+	l.send(&wire.Serving{})
+	l.log.Info("serving on probation", "attempt", l.number(), "generation", l.generation)
+}
+
+// open makes this generation the incumbent where no COMMIT did: it is the first, or the one before died before its COMMIT,
+// or took everything back and died.
+func (l *life) open() {
+	l.accept()
+	l.incumbent()
+}
+
+func (l *life) accept() {
+	l.process.setGeneration(l.generation)
+	l.process.unpause()
+}
+
+// succeed makes a generation that serves on probation the incumbent: FINAL came, or the one before died.
+func (l *life) succeed() {
+	if l.offer.takeover >= 0 {
+		l.process.takeover.take(l.offer.takeover)
+		l.offer.takeover = -1
+	}
+	for _, d := range l.offer.draining {
+		l.drainers = append(l.drainers, d)
+		d.observe(l.inbox, l.done)
+	}
+	l.incumbent()
+}
+
+// incumbent settles in: the generation before, if it lives, drains from now on.
+func (l *life) incumbent() {
+	before := l.peer
+	l.peer, l.offer = nil, nil
+	switch {
+	case before == nil:
+		l.log.Info("serving", "generation", l.generation, "pid", l.process.pid)
+	case before.process.ended():
+		before.close()
+		l.log.Warn("the incumbent died: this generation serves", "generation", l.generation, "pid", l.process.pid)
+	default:
+		l.drainers = append(l.drainers, before)
+		l.log.Info("serving: the handover is final", "generation", l.generation, "pid", l.process.pid)
+	}
+	l.process.sockets.dropUnadopted()
+	l.process.notifier.serving(before != nil)
+	l.process.takeover.open(l)
+}
+
+// finalized takes what FINAL brings.
+func (l *life) finalized(f *wire.Frame, m *wire.Final) {
+	fds := f.Descriptors
+	want := 2 * len(m.Draining)
+	if m.Takeover {
+		want++
+	}
+	if _, ok := next(l.state, onFinal); !ok || !f.Lost && len(fds) != want {
+		l.unexpected(f)
+		return
+	}
+	if f.Lost {
+		// The takeover socket is bound anew, and generations that drain finish where they are.
+		l.log.Error("FINAL lost its descriptors: raise RLIMIT_NOFILE", "draining", len(m.Draining))
+		l.raise(onFinal, "")
+		return
+	}
+	if m.Takeover {
+		l.offer.takeover, fds = fds[0], fds[1:]
+	}
+	for i, d := range m.Draining {
+		p, err := newPeer(fds[2*i], fds[2*i+1], d.Generation)
+		if err != nil {
+			l.log.Warn("a draining generation cannot be reached", "generation", d.Generation, "error", err)
+			continue
+		}
+		l.offer.draining = append(l.offer.draining, p)
+	}
+	l.raise(onFinal, "")
+}
+
+func closeDescriptors(f *wire.Frame) {
+	for _, fd := range descriptors(f) {
+		_ = platform.CloseFD(fd)
+	}
+}

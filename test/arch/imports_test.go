@@ -1,0 +1,131 @@
+package arch
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layout says, as DESIGN.md does: wire and platform import none of ours; the library imports wire and platform;
+// keeper those, and never the library; handovertest none, so that it tests any build from outside. Only platform goes
+// beyond the standard library, to make system calls. Examples and benchmarks see what a user sees.
+//
+// A row covers the folders below its own, which may import one another.
+var layout = []row{
+	{of: "internal/wire", never: list{"os/exec"}},
+	{of: "internal/platform", others: list{xsys}},
+	{of: ".", ours: list{"internal/wire", "internal/platform"}},
+	{of: "keeper", ours: list{"internal/wire", "internal/platform"}},
+	{of: "handovertest"},
+	{of: "examples", ours: list{".", "keeper", "handovertest"}, others: anything},
+	{of: "bench", ours: list{".", "keeper", "handovertest"}, others: anything},
+	{of: "test", ours: list{".", "keeper", "handovertest", "internal/wire", "internal/platform"}, others: anything},
+}
+
+type list []string
+
+type row struct {
+	of     string // a folder
+	ours   list   // folders of ours that it may import
+	others list   // modules of others that it may import
+	never  list   // packages of the standard library that it may not
+}
+
+const (
+	module = "github.com/handover-go/handover"
+	xsys   = "golang.org/x/sys"
+)
+
+var anything = list{""}
+
+func TestImportsPointDownOnly(t *testing.T) {
+	for _, f := range goFiles(t) {
+		r, ok := rowOf(f.dir())
+		if !ok {
+			t.Errorf("%s: folder %q has no row in the layout", f.path, f.dir())
+			continue
+		}
+		for _, spec := range f.Imports {
+			imported := strings.Trim(spec.Path.Value, `"`)
+			if !r.allows(f, imported) {
+				t.Errorf("%s:%d: %q may not import %q", f.path, f.line(spec), f.dir(), imported)
+			}
+		}
+	}
+}
+
+// Names of package syscall that other packages of the library may use: types of the standard library's own interfaces,
+// signals and error numbers. None of them enters the kernel.
+var harmless = regexp.MustCompile(`^(Conn|RawConn|Signal|SIG[A-Z0-9]+|Errno|E[A-Z0-9]+|WaitStatus)$`)
+
+var perOS = regexp.MustCompile(`_(linux|unix|darwin|freebsd|windows)\.go$`)
+
+func TestSystemCallsAreMadeByPlatformOnly(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.isTest() || !ofLibrary(f.dir()) || within(f.dir(), "internal/platform") {
+			continue
+		}
+		// handovertest imports none of ours, so what it asks of a kernel stands in files of its own.
+		if within(f.dir(), "handovertest") && perOS.MatchString(f.path) {
+			continue
+		}
+		name := f.nameOf("syscall")
+		if name == "." {
+			t.Errorf("%s: imports syscall into its own scope", f.path)
+		}
+		for x, sel := range f.selections() {
+			if x == name && !harmless.MatchString(sel.Sel.Name) {
+				t.Errorf("%s:%d: syscall.%s outside internal/platform", f.path, f.line(sel), sel.Sel.Name)
+			}
+		}
+	}
+}
+
+// allows reports whether a file of the row may import a package. Tests of the library may import all of the library, and
+// nothing beyond the standard library and golang.org/x/sys.
+func (r row) allows(f file, imported string) bool {
+	if dir, ok := folderOf(imported); ok {
+		if f.isTest() && ofLibrary(r.of) {
+			return ofLibrary(dir)
+		}
+		return within(dir, r.of) || slices.ContainsFunc(r.ours, func(o string) bool { return within(dir, o) })
+	}
+	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+		return f.isTest() || !slices.Contains(r.never, imported)
+	}
+	if f.isTest() && ofLibrary(r.of) {
+		return strings.HasPrefix(imported, xsys)
+	}
+	return slices.ContainsFunc(r.others, func(o string) bool { return strings.HasPrefix(imported, o) })
+}
+
+// rowOf returns the row that covers a folder.
+func rowOf(dir string) (row, bool) {
+	i := slices.IndexFunc(layout, func(r row) bool { return within(dir, r.of) })
+	if i < 0 {
+		return row{}, false
+	}
+	return layout[i], true
+}
+
+// folderOf returns the folder of one of our own packages.
+func folderOf(importPath string) (string, bool) {
+	if importPath == module {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+// ofLibrary reports whether a folder belongs to the module at the root.
+func ofLibrary(dir string) bool {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(repository, dir, "go.mod")); err == nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,98 @@
+package handover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// watch keeps an eye on a successor from its first SERVING until the handover is final: that its process answers, that it
+// passes the service's own check, and how many connections it has.
+type watch struct {
+	life        *life
+	until       time.Time // the end of probation
+	nextPing    time.Time
+	seq         uint64
+	connections int // the successor's, at its last sign of life
+
+	checks   context.CancelFunc
+	failures int  // of the check, in a row
+	passed   bool // the last check, or there is none
+}
+
+const pingInterval = answerTimeout / 10
+
+func newWatch(l *life) *watch {
+	w := &watch{life: l, until: time.Now().Add(l.process.config.Probation), passed: l.process.config.Check == nil}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.checks = cancel
+	if l.process.config.Check != nil {
+		l.background(ctx, w.check)
+	}
+	return w
+}
+
+func (w *watch) stop() { w.checks() }
+
+// tick asks for signs of life, and ends probation when its time has come. lost is how long this process did not run: for
+// that long it has not watched.
+func (w *watch) tick(lost time.Duration) {
+	w.until = w.until.Add(lost)
+	now := time.Now()
+	if w.life.state != probation {
+		return
+	}
+	if !now.Before(w.nextPing) {
+		w.nextPing = now.Add(pingInterval)
+		w.seq++
+		w.life.send(&wire.Ping{Seq: w.seq})
+	}
+	if w.passed && !now.Before(w.until) {
+		w.life.raise(onPassed, "")
+	}
+}
+
+// pong is a sign of life: the silence that the deadline bounds begins anew.
+func (w *watch) pong(m *wire.Pong) {
+	w.connections = m.Connections
+	if w.life.state == probation {
+		w.life.timer.start(answerTimeout)
+	}
+}
+
+// check runs the service's check on the successor until ctx is done.
+func (w *watch) check(ctx context.Context) {
+	l := w.life
+	for {
+		err := l.process.runCheck(ctx, l.dialSuccessor)
+		if ctx.Err() != nil {
+			return
+		}
+		l.post(func() { w.checked(err) })
+		select {
+		case <-time.After(l.process.config.CheckInterval):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *watch) checked(err error) {
+	l := w.life
+	if l.attempt == nil || l.attempt.watch != w || l.state != probation {
+		return
+	}
+	if err == nil {
+		w.failures, w.passed = 0, true
+		return
+	}
+	w.failures++
+	w.passed = false
+	l.log.Warn("check of the successor failed", "attempt", l.attempt.number, "failures", w.failures,
+		"of", l.process.config.CheckFailures, "error", err)
+	if w.failures >= l.process.config.CheckFailures {
+		l.raise(onUnhealthy, fmt.Sprintf("check failed %d times in a row: %v", w.failures, err))
+	}
+}
