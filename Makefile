@@ -53,6 +53,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	done
 
 soak: ## the end-to-end tests under faults for SOAK, each run recorded in docs/results/soak.md
+	@go test -list Soak ./test/... | grep '^Test' || { echo "no soak test to run" >&2; exit 1; }
 	@mkdir -p docs/results
 	HANDOVER_SOAK=full HANDOVER_SOAK_TIME=$(SOAK) HANDOVER_SEED=$(SEED) \
 		go test -race -count=1 -timeout 0 -v -run Soak ./test/... && result=passed || result=failed; \

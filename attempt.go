@@ -178,8 +178,12 @@ func (l *life) attempted(f *wire.Frame, e event) {
 	l.raise(e, "")
 }
 
-// greeted answers a successor that this process started. One that joined was greeted at the takeover socket.
+// greeted answers a successor that this process started; one that joined was greeted at the takeover socket.
 func (l *life) greeted(f *wire.Frame, m *wire.Hello) {
+	if l.state == draining && m.Role == wire.RoleIncumbent {
+		closeDescriptors(f) // the answer of the generation that connections were redirected to
+		return
+	}
 	if l.state != offering || m.Role != wire.RoleSuccessor || l.attempt.offered != nil {
 		l.unexpected(f)
 		return

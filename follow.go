@@ -227,6 +227,11 @@ func (f *follow) cut() (n int) {
 
 // receive takes connections that another generation captured, and answers before anything is read from them.
 func (l *life) receive(from *peer, frame *wire.Frame, m *wire.Conns) {
+	if !frame.Lost && len(frame.Descriptors) != len(m.Conns) {
+		l.log.Warn("connections refused: their descriptors are not as many", "connections", len(m.Conns), "descriptors", len(frame.Descriptors))
+		closeDescriptors(frame)
+		frame.Descriptors = nil
+	}
 	answer := &wire.Verdicts{Verdicts: make([]wire.ConnVerdict, 0, len(m.Conns))}
 	var accepted []*conn
 	for i, w := range m.Conns {

@@ -208,7 +208,7 @@ func (l *life) misunderstood(err error) {
 func (l *life) unsupported(err error) error {
 	unsupported := &wire.UnsupportedError{Reason: err.Error(), Ours: wire.Protocols, OurBuild: l.process.build, Theirs: wire.Protocols}
 	if l.peer != nil {
-		unsupported.ItsPeer = l.peer.build
+		unsupported.TheirBuild = l.peer.build
 	}
 	return unsupported
 }

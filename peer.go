@@ -243,4 +243,6 @@ func (t transport) Send(p []byte, fds []int) error {
 	return err
 }
 
-func newLink(s *platform.Socket) *wire.Link { return wire.NewLink(transport{s}, platform.CloseFD) }
+func newLink(s *platform.Socket) *wire.Link {
+	return wire.NewLink(faulty(transport{s}), platform.CloseFD)
+}

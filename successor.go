@@ -16,10 +16,8 @@ type offer struct {
 	received   int           // of them, how many descriptors have come
 	complete   chan struct{} // closed when New may go on
 	generation int           // this process's, from COMMIT
-	carried    int           // rounds of state that have come whole
 	takeover   int           // the takeover socket that came with FINAL, or -1
 	draining   []*peer       // generations that FINAL named
-	served     uint64        // requests since COMMIT
 }
 
 // greet says HELLO to the incumbent.

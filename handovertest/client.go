@@ -32,20 +32,6 @@ type client struct {
 	lost   bool      // in this turn
 }
 
-// question is what a client asks in one go: one request, or several whose
-// answers come in order.
-type question struct {
-	ids    []string
-	send   func(*conn) error
-	read   readFunc
-	begun  time.Time // from when latency counts; zero: it does not
-	goodby bool      // the request itself asked for the connection to be closed
-}
-
-// readFunc reads and verifies one answer. Without a response the connection
-// can no longer be read; with one, the whole answer has been.
-type readFunc func(c *conn, id string) (Answer, *http.Response, error)
-
 func newClient(d *Driver, k kind, number int, settled chan<- bool) *client {
 	c := &client{
 		driver: d, load: &d.load, kind: k, number: number, settled: settled,
@@ -99,77 +85,6 @@ func (c *client) rest(ctx context.Context, d time.Duration) {
 		}
 	}
 	pauseUntil(ctx, until)
-}
-
-// ask sends a question and takes its answers. It reports whether all were good.
-func (c *client) ask(q question) bool {
-	c.tally.asked(len(q.ids))
-	if err := c.send(q); err != nil {
-		c.abandon(q.ids, err)
-		return false
-	}
-	good, adrift := true, false
-	for i, id := range q.ids {
-		answer, resp, err := q.read(c.conn, id)
-		switch {
-		case resp == nil:
-			c.lose(err, id)
-			c.abandon(q.ids[i+1:], faultf(Failed, "pipelined and not answered: %v", err))
-			return false
-		case err != nil: // a whole answer: the next can be read
-			c.lose(err, id)
-			good = false
-		case answer.ID != id:
-			c.lose(c.misdirected(answer.ID, id), id)
-			good, adrift = false, true
-		default:
-			c.good(answer, q.begun)
-		}
-		c.conn.lastID = answer.ID
-		if resp.Close && !q.goodby {
-			c.closedPolitely(resp, id)
-			c.abandon(q.ids[i+1:], faultf(Failed, `pipelined and not answered: "Connection: close" before it`))
-			return good && i+1 == len(q.ids)
-		}
-	}
-	if c.conn.reader.Buffered() > 0 {
-		c.drop(c.conn.unasked(), q.ids[len(q.ids)-1])
-		return false
-	}
-	if adrift { // what comes next would be taken for an answer to something else
-		c.closeConn()
-	}
-	return good
-}
-
-// abandon records the loss of requests that cannot be answered any more.
-func (c *client) abandon(ids []string, err error) {
-	for _, id := range ids {
-		c.lose(err, id)
-	}
-	c.closeConn()
-}
-
-// send opens a connection if there is none, or if the one there is has been
-// closed while idle. A connection found closed by the first write, before a
-// byte was taken, was closed while idle too.
-func (c *client) send(q question) error {
-	if c.conn != nil {
-		if err := c.conn.quiet(); err != nil {
-			c.drop(err, "")
-		}
-	}
-	for last := false; ; last = true {
-		if err := c.open(); err != nil {
-			return err
-		}
-		c.conn.begin()
-		err := q.send(c.conn)
-		if err == nil || c.conn.sent > 0 || last {
-			return err
-		}
-		c.drop(faultf(Closed, "idle connection: %v", err), "")
-	}
 }
 
 func (c *client) open() error {
@@ -232,13 +147,6 @@ func (c *client) lose(err error, id string) {
 	c.lost = true
 	c.tally.lost(loss)
 	c.settle(false)
-}
-
-func (c *client) misdirected(got, want string) error {
-	if got != "" && got == c.conn.lastID {
-		return faultf(Repeated, "the answer to %s came again instead", got)
-	}
-	return faultf(Wrong, "the answer is to %q, not to %q", got, want)
 }
 
 func (c *client) closedPolitely(resp *http.Response, id string) {

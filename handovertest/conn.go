@@ -110,16 +110,21 @@ func (c *conn) watch(ctx context.Context, until time.Time) error {
 // begin marks the start of a request.
 func (c *conn) begin() { c.sent = 0 }
 
-// write sends b, within the timeout.
+// write sends b, within the timeout. If not a byte of the request could be
+// sent, the connection was closed before it: the fault is Closed.
 func (c *conn) write(b []byte) error {
 	for len(b) > 0 {
 		c.arm(c.timeout)
 		n, err := c.Write(b)
 		c.sent += n
 		b = b[n:]
-		if err != nil && !c.overslept(err) {
-			return c.failure(err, "sending the request")
+		if err == nil || c.overslept(err) {
+			continue
 		}
+		if c.sent == 0 && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return faultf(Closed, "idle connection: %v", err)
+		}
+		return c.failure(err, "sending the request")
 	}
 	return nil
 }

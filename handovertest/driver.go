@@ -41,6 +41,8 @@ type Driver struct {
 
 	lastGood atomic.Int64 // nanoseconds since began
 	gap      atomic.Int64
+	stall    stall
+	complete atomic.Bool  // every client takes its turns: none begins, none leaves
 	waiting  atomic.Int32 // how many waiters: the hot path takes no lock for nobody
 
 	mu      sync.Mutex
@@ -73,6 +75,7 @@ func Drive(ctx context.Context, l Load) (*Driver, error) {
 		load: l, name: strconv.FormatUint(rand.Uint64(), 36), stop: stop,
 		began: time.Now(), waiters: map[*waiter]struct{}{}, over: make(chan struct{}),
 	}
+	d.done.Go(func() { d.stall.run(ctx) })
 	settled := make(chan bool, l.Clients.Total())
 	for _, k := range kinds {
 		for range k.count(l.Clients) {
@@ -92,6 +95,8 @@ func Drive(ctx context.Context, l Load) (*Driver, error) {
 			return nil, fmt.Errorf("drive: %w", context.Cause(ctx))
 		}
 	}
+	d.complete.Store(true)
+	context.AfterFunc(ctx, func() { d.complete.Store(false) })
 	return d, nil
 }
 
@@ -142,7 +147,8 @@ func (d *Driver) Snapshot() Report {
 	}
 	r := Report{
 		Began: d.began, Took: ended.Sub(d.began), Seed: d.load.Seed, LongestGap: time.Duration(d.gap.Load()),
-		ByPID: map[int]int{}, ByGeneration: map[int]int{},
+		OwnStall: time.Duration(d.stall.longest.Load()),
+		ByPID:    map[int]int{}, ByGeneration: map[int]int{},
 	}
 	var latency histogram
 	for _, c := range d.clients {
@@ -194,7 +200,7 @@ func (d *Driver) explain(r *Report, deaths []death) {
 func (d *Driver) answered(a Answer) {
 	now := int64(time.Since(d.began))
 	// Two clients may swap in the wrong order; then the difference is negative.
-	if last := d.lastGood.Swap(now); last > 0 {
+	if last := d.lastGood.Swap(now); last > 0 && d.complete.Load() {
 		for gap := d.gap.Load(); now-last > gap && !d.gap.CompareAndSwap(gap, now-last); gap = d.gap.Load() {
 		}
 	}

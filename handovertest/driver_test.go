@@ -134,12 +134,27 @@ func TestOwnRequestsAreVerifiedByTheirOwner(t *testing.T) {
 	}
 }
 
+func TestRequestThatCannotBeBuiltIsNotBlamedOnTheService(t *testing.T) {
+	server := newServer(t, "tcp", handovertest.Handler())
+	for _, clients := range []handovertest.Clients{{KeepAlive: 1}, {Pipelined: 1}, {Dribble: 1}} {
+		_, err := handovertest.Drive(t.Context(), handovertest.Load{
+			Address: server.address, Clients: clients,
+			Request: func(string) (*http.Request, error) { return nil, errors.New("out of paper") },
+		})
+		var start *handovertest.StartError
+		if !errors.As(err, &start) || start.Report.OwnFaults == 0 || start.Report.Lost() != 0 {
+			t.Errorf("error %v, want own faults alone", err)
+		}
+	}
+}
+
 func TestLoadThatMakesNoSenseIsRefused(t *testing.T) {
 	for name, load := range map[string]handovertest.Load{
 		"no address":      {},
 		"unknown network": {Network: "udp", Address: "127.0.0.1:1"},
 		"negative count":  {Address: "127.0.0.1:1", Clients: handovertest.Clients{New: -1}},
 		"reversed range":  {Address: "127.0.0.1:1", Think: [2]time.Duration{2, 1}},
+		"negative span":   {Address: "127.0.0.1:1", Span: [2]time.Duration{-1, 1}},
 		"negative pace":   {Address: "127.0.0.1:1", Pace: -1},
 	} {
 		_, err := handovertest.Drive(t.Context(), load)

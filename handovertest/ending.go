@@ -38,7 +38,8 @@ func (r *Running) KillAll() {
 }
 
 // Stop sends SIGTERM to every process of the service, and waits StopTimeout for
-// the last to end. Those that are left over fail the test and are killed.
+// the last to end. Those that are left over fail the test and are killed. So
+// does a data race that one of them, built with the race detector, has written of.
 func (r *Running) Stop() {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), r.service.StopTimeout)
@@ -48,6 +49,7 @@ func (r *Running) Stop() {
 		r.family.signal(p.PID, sigEnd)
 	}
 	if err := r.family.gone(ctx); err == nil {
+		r.awaitOutput()
 		return
 	}
 	for _, p := range r.Family() {
@@ -64,6 +66,13 @@ func (r *Running) cleanUp() {
 	} else {
 		r.Stop()
 	}
+	r.awaitOutput()
+}
+
+// awaitOutput waits until the output of the service ends, as it does with its
+// last process, and looks for data races in it.
+func (r *Running) awaitOutput() {
+	r.t.Helper()
 	timer := time.NewTimer(killTimeout)
 	defer timer.Stop()
 	select {
@@ -71,5 +80,8 @@ func (r *Running) cleanUp() {
 	case <-timer.C:
 		r.t.Errorf("a process that is not of the family holds the output of the service")
 		r.output.abandon()
+	}
+	if r.output.takeRaces() > 0 {
+		r.t.Errorf("a data race in the service:\n%s", r.output.tail(200))
 	}
 }

@@ -1,8 +1,8 @@
 package handovertest
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -49,17 +49,17 @@ func newEach(ctx context.Context, c *client) {
 		return
 	}
 	id := c.newID()
-	goodby := c.turns%2 == 1 && c.load.Request == nil
+	closing := c.turns%2 == 1 && c.load.Request == nil
 	header := ""
-	if goodby {
+	if closing {
 		header = "Connection: close\r\n"
 	}
 	request, err := c.plainRequest(id, header)
 	good := c.ask(question{
-		ids: []string{id}, begun: begun, goodby: goodby,
+		ids: []string{id}, begun: begun, closing: closing,
 		send: sending(request, err), read: c.readPlain,
 	})
-	if good && goodby {
+	if good && closing {
 		c.awaitEnd(ctx)
 	}
 	c.hangUp()
@@ -151,7 +151,7 @@ func (c *client) askPlainly(begun time.Time) bool {
 // it does not come, but an answer must not come twice.
 func (c *client) awaitEnd(ctx context.Context) {
 	var f *fault
-	if err := c.conn.watch(ctx, time.Now().Add(time.Second)); asFault(err, &f) && f.outcome == Repeated {
+	if err := c.conn.watch(ctx, time.Now().Add(time.Second)); errors.As(err, &f) && f.outcome == Repeated {
 		c.drop(err, "")
 	}
 	c.closeConn()
@@ -179,19 +179,4 @@ func sending(request []byte, err error) func(*conn) error {
 		}
 		return c.write(request)
 	}
-}
-
-func (c *client) plainRequest(id, header string) ([]byte, error) {
-	if c.load.Request == nil {
-		return c.get("/", id, header), nil
-	}
-	request, err := c.load.Request(id)
-	if err != nil {
-		return nil, faultf(OwnFault, "build request: %v", err)
-	}
-	var b bytes.Buffer
-	if err := request.Write(&b); err != nil {
-		return nil, faultf(OwnFault, "write request: %v", err)
-	}
-	return b.Bytes(), nil
 }

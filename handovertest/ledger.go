@@ -21,7 +21,8 @@ const ledgerEnv = "HANDOVERTEST_LEDGER"
 // the file PID.accepts of the directory $HANDOVERTEST_LEDGER, so that a driver
 // can tell what a killed process held. Without that variable it does nothing.
 // It chains srv.ConnState, and has to be called before srv serves. The file
-// stays open as long as the process lives.
+// stays open as long as the process lives. A process killed between accept(2)
+// and the line leaves the connection unexplained: a driver counts it as failed.
 func RecordAccepts(srv *http.Server) error {
 	dir := os.Getenv(ledgerEnv)
 	if dir == "" {

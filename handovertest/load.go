@@ -42,7 +42,8 @@ type Load struct {
 	Pace float64
 
 	// Request builds the request of that id, for a service with answers of its
-	// own. It is called by many clients at once. Slow, Upload, Continue and
+	// own: neither HEAD nor CONNECT, nor one that asks for the connection to be
+	// closed. It is called by many clients at once. Slow, Upload, Continue and
 	// Stream need the paths of [Handler] and cannot be combined with it.
 	Request func(id string) (*http.Request, error)
 	// Verify checks an answer to Request: an error counts as wrong. What it
@@ -144,6 +145,9 @@ func (l Load) validate() error {
 	for name, r := range map[string][2]time.Duration{"think": l.Think, "span": l.Span, "quiet": l.Quiet} {
 		if r[1] < r[0] {
 			return fmt.Errorf("load: %s from %v to %v: wrong order", name, r[0], r[1])
+		}
+		if r[0] < 0 && name != "think" {
+			return fmt.Errorf("load: %s from %v: negative", name, r[0])
 		}
 	}
 	if l.Pace < 0 || l.Pace > 1e6 {

@@ -1,14 +1,12 @@
 package handovertest
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 )
-
-func asFault(err error, f **fault) bool { return errors.As(err, f) }
 
 // get is a request as bytes, with more header lines, each ended by CRLF.
 func (c *client) get(target, id, header string) []byte {
@@ -24,6 +22,26 @@ func withID(target, id string) string {
 		return target + "&id=" + id
 	}
 	return target + "?id=" + id
+}
+
+// plainRequest is the request of a client without a path of its own.
+func (c *client) plainRequest(id, header string) ([]byte, error) {
+	if c.load.Request == nil {
+		return c.get("/", id, header), nil
+	}
+	request, err := c.load.Request(id)
+	if err != nil {
+		return nil, faultf(OwnFault, "build request: %v", err)
+	}
+	closing := request.Close || strings.EqualFold(request.Header.Get("Connection"), "close")
+	if closing || request.Method == http.MethodHead || request.Method == http.MethodConnect {
+		return nil, faultf(OwnFault, "build request: HEAD, CONNECT and Connection: close cannot be driven")
+	}
+	var b bytes.Buffer
+	if err := request.Write(&b); err != nil {
+		return nil, faultf(OwnFault, "write request: %v", err)
+	}
+	return b.Bytes(), nil
 }
 
 // readPlain reads and verifies the answer to a plain request.

@@ -14,6 +14,7 @@ import (
 type output struct {
 	mu      sync.Mutex
 	lines   []string
+	races   int // reported by race detectors
 	watches map[*Watch]struct{}
 	ended   chan struct{}
 	source  io.ReadCloser
@@ -60,6 +61,9 @@ func (o *output) add(line string) {
 		o.lines = append(o.lines[:0], o.lines[keptLines/2:]...)
 	}
 	o.lines = append(o.lines, line)
+	if strings.HasPrefix(line, "WARNING: DATA RACE") {
+		o.races++
+	}
 	for w := range o.watches {
 		if w.match(line) {
 			w.found <- line
@@ -108,6 +112,15 @@ func (w *Watch) Forget() {
 
 // abandon ends read although somebody could still write.
 func (o *output) abandon() { o.source.Close() }
+
+// takeRaces returns how many data races were written of since it was last asked.
+func (o *output) takeRaces() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.races
+	o.races = 0
+	return n
+}
 
 func (o *output) tail(n int) string {
 	o.mu.Lock()

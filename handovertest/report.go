@@ -48,8 +48,13 @@ type Report struct {
 	// KeepAlive, New (with the dial), Silent and Idle clients.
 	Latency Latency `json:"latency"`
 	// LongestGap is the longest time between two successive good answers,
-	// whichever clients had them.
-	LongestGap   time.Duration `json:"longest_gap_ns"`
+	// whichever clients had them, from Drive's return until clients begin to
+	// leave.
+	LongestGap time.Duration `json:"longest_gap_ns"`
+	// OwnStall is the longest time by which the driver itself was woken too
+	// late: on a busy machine a latency or a gap of that size says nothing
+	// about the service.
+	OwnStall     time.Duration `json:"own_stall_ns"`
 	ByPID        map[int]int   `json:"by_pid"`        // good answers by process
 	ByGeneration map[int]int   `json:"by_generation"` // good answers by generation
 	Losses       []Loss        `json:"losses"`        // the first 50 that are not OK, in order
@@ -85,7 +90,7 @@ func (r Report) String() string {
 	if r.OwnFaults > 0 {
 		fmt.Fprintf(&b, ", %d not sent by the driver's own fault", r.OwnFaults)
 	}
-	fmt.Fprintf(&b, "\nlatency p50 %v, p99 %v, max %v; longest gap %v; seed %d", r.Latency.P50, r.Latency.P99, r.Latency.Max, r.LongestGap, r.Seed)
+	fmt.Fprintf(&b, "\nlatency p50 %v, p99 %v, max %v; longest gap %v; own stall %v; seed %d", r.Latency.P50, r.Latency.P99, r.Latency.Max, r.LongestGap, r.OwnStall, r.Seed)
 	for _, pid := range slices.Sorted(maps.Keys(r.ByPID)) {
 		fmt.Fprintf(&b, "\npid %d: %d answers", pid, r.ByPID[pid])
 	}

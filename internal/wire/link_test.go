@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,8 @@ func TestFewerDescriptorsThanNamedAreALoss(t *testing.T) {
 	if !r.wasClosed(3) || !r.wasClosed(4) {
 		t.Error("the descriptors that came were not closed")
 	}
+	r.feed(t, encoded(t, 1, &Preview{Key: "a"}, 1), 5) // it may be the one that was missing
+	r.wantLost(t, &Preview{Key: "a"})
 }
 
 func TestUnknownKindIsSkippedAndItsDescriptorsClosed(t *testing.T) {
@@ -192,6 +195,16 @@ func TestFrameThatBreaksTheLink(t *testing.T) {
 			r.feed(t, test.bytes, 3)
 			r.wantError(t, test.want)
 		})
+	}
+}
+
+func TestFirstFaultOfABulkFrameIsTheOneNamed(t *testing.T) {
+	r := newRig(t)
+	untilWait := "\x00\x01" + "connid 1" + "\x00\x00" + "\x01\x00"
+	r.feed(t, frame(header{kind: KindConn}, untilWait+strings.Repeat("\xff", 8)))
+	_, err := r.link.Receive()
+	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "duration") {
+		t.Errorf("receive: %v, want the duration named", err)
 	}
 }
 

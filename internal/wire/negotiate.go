@@ -25,12 +25,12 @@ func Features() []string {
 type UnsupportedError struct {
 	Reason            string
 	Ours, Theirs      Range
-	OurBuild, ItsPeer Build
+	OurBuild, TheirBuild Build
 }
 
 func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("%s: the peer speaks protocol %s (%s), this process %s (%s)",
-		e.Reason, e.Theirs, e.ItsPeer, e.Ours, e.OurBuild)
+		e.Reason, e.Theirs, e.TheirBuild, e.Ours, e.OurBuild)
 }
 
 // Negotiate chooses what both sides of a link speak: the highest protocol common to both, and the features that both know.
@@ -39,9 +39,10 @@ func Negotiate(ours, theirs Hello) (protocol int, features []string, err error) 
 	if protocol < ours.Protocol.Min || protocol < theirs.Protocol.Min {
 		return 0, nil, &UnsupportedError{
 			Reason: "no protocol in common",
-			Ours:   ours.Protocol, Theirs: theirs.Protocol, OurBuild: ours.Build, ItsPeer: theirs.Build,
+			Ours:   ours.Protocol, Theirs: theirs.Protocol, OurBuild: ours.Build, TheirBuild: theirs.Build,
 		}
 	}
+	features = []string{}
 	for _, f := range ours.Features {
 		if slices.Contains(theirs.Features, f) {
 			features = append(features, f)

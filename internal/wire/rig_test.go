@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 )
 
 // rig is a link under test and the bare other end of its transport.
@@ -17,12 +18,22 @@ type rig struct {
 	sent []int // descriptors
 }
 
+// patience bounds every Receive of a test whose link does not do what it should.
+const patience = 4 * SendTimeout
+
 // newRig also checks, when the test ends, that every descriptor sent was delivered or closed, and once.
 func newRig(t testing.TB) *rig {
 	r := new(rig)
 	r.near, r.far = newPair(r.destroy)
 	r.link = NewLink(r.near, r.close)
+	setDeadline := func(at time.Time) {
+		if err := r.link.SetReceiveDeadline(at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setDeadline(time.Now().Add(patience))
 	t.Cleanup(func() {
+		setDeadline(time.Time{})
 		_ = r.link.Close()
 		r.link.Discard()
 		r.check(t, r.sent)

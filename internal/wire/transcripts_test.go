@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The people of the transcripts: builds of one shop, and its listeners.
+// Who speaks in the transcripts: two builds of one shop. Their ids and addresses are made up.
 var (
 	oldBuild = Build{Path: "example.com/shop", Version: "v1.4.0", Revision: "9fceb02d0ae598e95dc970b74767f19372d61af8", Go: "go1.26.0"}
 	newBuild = Build{Path: "example.com/shop", Version: "v1.5.0", Revision: "08bc0c6a5d9b3a9f6fa6b1c1c1d3a1e6b5f7c2d4", Go: "go1.26.1"}
@@ -68,7 +68,7 @@ func handover() transcript {
 	}
 }
 
-// opening is the begin of every attempt that is not refused. The successor does not know its number yet.
+// opening begins every attempt that is not refused. The successor does not know its number yet.
 func opening() []step {
 	return []step{
 		{"S>I", 0, &successorHello, 1, nil},
@@ -109,8 +109,6 @@ func resumed(by string) transcript {
 		about: fmt.Sprintf("A handover that is taken back after COMMIT, as the %s wants.", by),
 		steps: append(steps,
 			step{"I>S", 7, &Resume{Reason: reason}, 0, nil},
-			step{"S>I", 7, &Carry{FirstChunk: true, LastChunk: true, Schema: 1, Name: "counters", Data: []byte{2, 0}}, 0, nil},
-			step{"S>I", 7, &Carry{EndOfRound: true}, 0, nil},
 			step{"S>I", 7, &Returned{}, 0, nil},
 			step{"S>I", 7, &Conns{Conns: []Conn{idle}}, 1, nil},
 			step{"I>S", 7, &Verdicts{Verdicts: []ConnVerdict{{1, Accepted}}}, 0, nil},

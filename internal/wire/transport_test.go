@@ -47,7 +47,7 @@ type flow struct {
 	withDescriptors int  // messages so far
 	ended           bool // nothing more will be written, or looked at
 	abandoned       bool // nobody reads any more
-	readBy, writeBy time.Time
+	readBy, writeBy deadline
 }
 
 // message is a run of bytes; the descriptors ride on the first.
@@ -56,6 +56,14 @@ type message struct {
 	fds   []int
 	lost  bool
 }
+
+// deadline wakes those who wait when it expires.
+type deadline struct {
+	at    time.Time
+	timer *time.Timer
+}
+
+func (d deadline) expired() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
 
 func newFlow(destroy func(fd int)) *flow {
 	f := &flow{destroy: destroy}
@@ -68,7 +76,7 @@ func (f *flow) send(p []byte, fds []int) error {
 	defer f.mu.Unlock()
 	for first := true; first || len(p) > 0; first = false {
 		for f.space > 0 && f.queued >= f.space && !f.ended && !f.abandoned {
-			if expired(f.writeBy) {
+			if f.writeBy.expired() {
 				return os.ErrDeadlineExceeded
 			}
 			f.changed.Wait()
@@ -101,7 +109,7 @@ func (f *flow) recv(p []byte) (n int, fds []int, lost bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for len(f.queue) == 0 && !f.abandoned && !f.ended {
-		if expired(f.readBy) {
+		if f.readBy.expired() {
 			return 0, nil, false, os.ErrDeadlineExceeded
 		}
 		f.changed.Wait()
@@ -139,12 +147,15 @@ func (f *flow) recv(p []byte) (n int, fds []int, lost bool, err error) {
 	return n, fds, lost, nil
 }
 
-func (f *flow) setDeadline(field *time.Time, t time.Time) error {
+func (f *flow) setDeadline(d *deadline, t time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	*field = t
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	*d = deadline{at: t}
 	if !t.IsZero() {
-		time.AfterFunc(time.Until(t), f.wake)
+		d.timer = time.AfterFunc(time.Until(t), f.wake)
 	}
 	f.changed.Broadcast()
 	return nil
@@ -189,8 +200,6 @@ func (f *flow) destroyAll(fds []int) {
 		f.destroy(fd)
 	}
 }
-
-func expired(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
 
 // ledger holds a link to its word: a descriptor that was sent is delivered or closed, once.
 type ledger struct {

@@ -25,8 +25,12 @@ func TestServiceUpgradedUnderLoadOfNewConnectionsLosesNothing(t *testing.T) {
 	if err := driver.WaitPID(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
-	service.AwaitExit(first)
 	report := driver.Stop()
+	for _, p := range service.Family() {
+		if p.PID != last {
+			service.AwaitExit(p.PID)
+		}
+	}
 	handovertest.AssertNothingLost(t, report)
 	if report.ByPID[first] == 0 || report.ByPID[last] == 0 || first == last {
 		t.Errorf("first %d and last %d generation are not both in the report: %s", first, last, report)
@@ -91,6 +95,15 @@ func TestProcessLeftOverIsReportedAndKilled(t *testing.T) {
 	}
 	if family := service.Family(); len(family) != 0 {
 		t.Errorf("still there: %v", family)
+	}
+}
+
+func TestDataRaceInAServiceFailsTheTest(t *testing.T) {
+	recorder := &recordingTB{TB: t}
+	service := handovertest.Start(recorder, toy(t, "racy"))
+	service.Stop()
+	if len(recorder.errors) != 1 || !strings.Contains(recorder.errors[0], "data race") {
+		t.Errorf("errors %q, want one about a data race", recorder.errors)
 	}
 }
 

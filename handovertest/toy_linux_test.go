@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleEnv) {
 	case "":
 		os.Exit(m.Run())
+	case "racy":
+		os.Stderr.WriteString("WARNING: DATA RACE\n")
+		serveUntilReplaced(true)
 	case "leaves":
 		serveUntilReplaced(true)
 	case "stays":
@@ -114,6 +117,9 @@ func toy(t *testing.T, role string) handovertest.Service {
 	}
 	address := handovertest.FreeAddress(t)
 	return handovertest.Service{
-		Path: executable, Args: []string{address}, Address: address, Env: []string{roleEnv + "=" + role},
+		Path: executable, Args: []string{address}, Address: address, Env: []string{
+			roleEnv + "=" + role,
+			"GORACE=atexit_sleep_ms=0", // else each process takes a second to leave
+		},
 	}
 }

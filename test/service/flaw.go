@@ -1,0 +1,28 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"sync/atomic"
+)
+
+// flawed gives h the flaws that show in its answers. Requests of the check, which come before the commit, are answered.
+func flawed(h http.Handler) http.Handler {
+	var requests atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("id") != "check" {
+			n := requests.Add(1)
+			switch {
+			case flaw == "deaf":
+				<-r.Context().Done()
+				return
+			case flaw == "crash" && n >= 10:
+				os.Exit(3)
+			}
+		} else if flaw == "deaf" && requests.Load() > 0 {
+			<-r.Context().Done()
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}

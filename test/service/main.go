@@ -1,0 +1,127 @@
+// Command service is the service under test: it answers handovertest's clients, and has, where it was built with one, a flaw.
+//
+//	go build -ldflags "-X main.flaw=exit -X main.build=v2"
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/handover-go/handover"
+	"github.com/handover-go/handover/handovertest"
+)
+
+var (
+	build = "v1"
+	// flaw is one of
+	//   exit          ends with status 1 before it calls New
+	//   hang          never calls Run
+	//   check         fails its check
+	//   deaf          its handlers never answer, once it serves
+	//   crash         ends with status 3 at the tenth request after the commit
+	//   stuck         its background work ignores its context
+	//   failing       its background work fails as soon as it serves
+	//   elsewhere     listens at another address
+	flaw string
+)
+
+func main() {
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("build", build, "from", os.Getpid()))
+	if flaw == "exit" {
+		os.Exit(1)
+	}
+	if err := run(context.Background()); err != nil {
+		slog.Error("service ended", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	p, err := handover.New(ctx, handover.Config{Check: check})
+	if err != nil {
+		return err
+	}
+	if flaw == "hang" {
+		select {}
+	}
+	addresses := strings.Split(os.Getenv("ADDR"), ",")
+	if flaw == "elsewhere" {
+		addresses = []string{"127.0.0.1:0"}
+	}
+	for _, address := range addresses {
+		network := "tcp"
+		if strings.HasPrefix(address, "/") {
+			network = "unix"
+		}
+		ln, err := p.Listen(ctx, network, address)
+		if err != nil {
+			return err
+		}
+		srv := &http.Server{Handler: flawed(handovertest.HandlerFor(p.Generation))}
+		configure(srv)
+		if err := handovertest.RecordAccepts(srv); err != nil {
+			return err
+		}
+		if err := p.Attach(srv, ln); err != nil {
+			return err
+		}
+	}
+	p.WhileServing(func(ctx context.Context) error {
+		fmt.Fprintf(os.Stderr, "msg=%q pid=%d\n", "background work begins", os.Getpid())
+		switch flaw {
+		case "failing":
+			return errors.New("background work has no luck")
+		case "stuck":
+			select {}
+		}
+		<-ctx.Done()
+		fmt.Fprintf(os.Stderr, "msg=%q pid=%d\n", "background work ends", os.Getpid())
+		return nil
+	})
+	return p.Run(ctx)
+}
+
+// configure sets what the environment says: durations of an http.Server, and unencrypted HTTP/2.
+func configure(srv *http.Server) {
+	for name, d := range map[string]*time.Duration{
+		"READ_HEADER_TIMEOUT": &srv.ReadHeaderTimeout, "READ_TIMEOUT": &srv.ReadTimeout, "IDLE_TIMEOUT": &srv.IdleTimeout,
+	} {
+		*d, _ = time.ParseDuration(os.Getenv(name))
+	}
+	if os.Getenv("H2C") != "" {
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP1(true)
+		srv.Protocols.SetUnencryptedHTTP2(true)
+	}
+}
+
+// check asks the first listener of the generation that dial leads to for an answer.
+func check(ctx context.Context, dial handover.DialFunc) error {
+	if flaw == "check" {
+		return errors.New("this build does not feel well")
+	}
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "", "") },
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://service/?id=check", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %s", resp.Status)
+	}
+	return nil
+}
