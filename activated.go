@@ -33,7 +33,7 @@ func activated(log *slog.Logger) []*inherited {
 			continue
 		}
 		sockets = append(sockets, &inherited{
-			spec: wire.Listener{Network: network, Address: address, Bound: address, Packet: !listening}, fd: fd, shared: true,
+			spec: wire.Listener{Network: network, Address: address, Bound: address, Packet: !listening, Shared: true}, fd: fd,
 		})
 	}
 	return sockets

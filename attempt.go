@@ -43,6 +43,17 @@ func (a *attempt) refuse(code wire.Code, err error) {
 	}
 }
 
+// livesOn are the keys of the listeners that the successor adopted.
+func (a *attempt) livesOn() []string {
+	keys := []string{}
+	for _, ln := range a.offered {
+		if a.adopted[ln] {
+			keys = append(keys, ln.spec.Key())
+		}
+	}
+	return keys
+}
+
 // finish tells everyone who waits.
 func (a *attempt) finish(r Result, err error) {
 	r.Attempt = int(a.number)
@@ -122,47 +133,6 @@ func (l *life) begin() {
 	p.observe(l.inbox, l.done)
 }
 
-// frame handles what the peer of the handover under way says.
-func (l *life) frame(f *wire.Frame) {
-	switch m := f.Message.(type) {
-	case *wire.Hello:
-		l.greeted(f, m)
-	case *wire.Ack:
-		l.acknowledged(f, m)
-	case *wire.Adopted:
-		l.adoptedBy(f, m)
-	case *wire.Ready:
-		l.attempted(f, onReady)
-	case *wire.Imported:
-		l.attempted(f, onImported)
-	case *wire.Serving:
-		l.attempted(f, onServing)
-	case *wire.Returned:
-		l.attempted(f, onReturned)
-	case *wire.Return:
-		if l.attempt != nil {
-			l.attempt.refuse(wire.CodeFailed, errors.New(m.Reason))
-		}
-		l.attempted(f, onReturn)
-	case *wire.Pong:
-		if l.attempt != nil && l.attempt.watch != nil {
-			l.attempt.watch.pong(m)
-		}
-	case *wire.Abort:
-		l.abortedBy(f, m)
-	case *wire.Verdicts:
-		l.follow.verdicts(m)
-	case *wire.Redirect:
-		l.follow.redirect(f, m)
-	case *wire.Upgrade:
-		l.askedToUpgrade(l.peer, f)
-	case *wire.Reply:
-		l.log.Info("upgrade asked of the generation that serves", "attempt", m.Attempt, "error", m.Error)
-	default:
-		l.successorFrame(f)
-	}
-}
-
 // attempted raises the event of a frame that only a successor sends.
 func (l *life) attempted(f *wire.Frame, e event) {
 	if _, ok := next(l.state, e); !ok || l.attempt == nil {
@@ -182,6 +152,10 @@ func (l *life) attempted(f *wire.Frame, e event) {
 func (l *life) greeted(f *wire.Frame, m *wire.Hello) {
 	if l.state == draining && m.Role == wire.RoleIncumbent {
 		closeDescriptors(f) // the answer of the generation that connections were redirected to
+		if _, features, err := wire.Negotiate(l.process.hello(wire.RoleDraining), *m); err == nil {
+			l.peer.build, l.peer.features = m.Build, features
+			l.follow.begin(l.peer)
+		}
 		return
 	}
 	if l.state != offering || m.Role != wire.RoleSuccessor || l.attempt.offered != nil {
@@ -349,10 +323,15 @@ func (l *life) thaw() {
 // abort tells the successor that nothing will come of it; its death will end the attempt.
 func (l *life) abort(e event, why string) {
 	a := l.attempt
+	if a == nil { // this is the successor
+		l.send(&wire.Abort{Code: wire.CodeFailed, Reason: fmt.Sprintf("%s: %s", e, why), Protocol: wire.Protocols, Build: l.process.build})
+		return
+	}
 	switch e {
 	case onDeadline:
 		a.refuse(wire.CodeDeadline, fmt.Errorf("the successor was not ready in time: %s", why))
 	case onStop:
+		l.kept[onStop] = true // still wished for when the successor has ended
 		a.refuse(wire.CodeCancelled, errors.New("the service was told to end"))
 	default:
 		a.refuse(wire.CodeFailed, fmt.Errorf("%s: %s", e, why))
@@ -407,6 +386,9 @@ func (l *life) resumed(e event, why string) {
 	}
 	l.log.Error("successor taken back: this generation serves again", "attempt", a.number, "generation", l.generation,
 		"lost_connections", r.LostConnections, "error", a.reason)
+	if e != onDead {
+		l.send(&wire.Resumed{})
+	}
 	l.conclude(r, fmt.Errorf("%w: %w", ErrResumed, a.reason))
 	l.releasePeer(e == onDead)
 }

@@ -35,6 +35,7 @@ type conn struct {
 	deadline time.Time     // the one in force
 	taken    bool          // captured: it is the migration's, and the server has had its EOF
 	bound    bool          // it stays in this process: no other generation takes it
+	begun    int           // how many of its first bytes were looked at
 	arrival  *arrival      // of a connection that was given, until its first request is read
 	unread   []byte        // came along with a given connection
 	shift    time.Duration // what arrival adds to deadlines
@@ -74,7 +75,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if len(c.unread) > 0 {
 			n := copy(p, c.unread)
 			c.unread = c.unread[n:]
-			c.hearLocked()
+			c.hearLocked(p[:n])
 			return n, nil
 		}
 		if c.ln.set.mode.Load() != modeStay && c.leaveLocked(len(p)) {
@@ -88,7 +89,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			_ = c.Conn.SetReadDeadline(c.deadline)
 		}
 		if n > 0 {
-			c.hearLocked()
+			c.hearLocked(p[:n])
 		}
 		if n > 0 || !kicked || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
@@ -118,10 +119,11 @@ func (c *conn) idleLocked(room int) bool {
 
 // leaveLocked captures or retires the connection if it is at its idle point.
 func (c *conn) leaveLocked(room int) bool {
-	if !c.idleLocked(room) {
+	mode := c.ln.set.mode.Load()
+	if mode == modePart || !c.idleLocked(room) {
 		return false
 	}
-	if c.ln.set.mode.Load() == modeRetire {
+	if mode == modeRetire {
 		// The service ends. A client that has just connected gets the time for its first request that
 		// http.Server.Shutdown would give it.
 		return c.phase == idle || time.Since(c.accepted) > freshGrace
@@ -135,7 +137,10 @@ func (c *conn) leaveLocked(room int) bool {
 const freshGrace = 5 * time.Second
 
 // hearLocked notes that bytes reached the server. A given connection's first request starts its deadlines now.
-func (c *conn) hearLocked() {
+func (c *conn) hearLocked(p []byte) {
+	if c.begun < len(http2Preface) {
+		c.soundLocked(p)
+	}
 	if c.heard {
 		return
 	}
@@ -143,6 +148,24 @@ func (c *conn) hearLocked() {
 	if a := c.arrival; a != nil && !a.fresh {
 		c.shift = time.Since(a.at)
 		_ = c.setReadDeadlineLocked(c.asked)
+	}
+}
+
+// http2Preface is how unencrypted HTTP/2 begins, and no HTTP/1.1 request (RFC 9113, section 3.4).
+const http2Preface = "PRI"
+
+// soundLocked looks at a connection's first bytes. One that speaks HTTP/2 stays here: net/http calls it idle while it reads a
+// frame.
+func (c *conn) soundLocked(p []byte) {
+	for _, b := range p {
+		if b != http2Preface[c.begun] {
+			c.begun = len(http2Preface)
+			return
+		}
+		if c.begun++; c.begun == len(http2Preface) {
+			c.bound = true
+			return
+		}
 	}
 }
 
@@ -254,9 +277,19 @@ func (c *conn) SyscallConn() (syscall.RawConn, error) {
 // Reading from it, and setting its read deadline, takes the connection out of handover's sight.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
+// follows reports whether the connection can go to another generation.
+func (c *conn) follows() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ln.plainHTTP && !c.bound
+}
+
+// unasked reports whether no request was read on the connection, here or in a generation before.
+func (c *conn) unasked() bool { return c.phase == fresh && (c.arrival == nil || c.arrival.fresh) }
+
 // describe says what the next process must know of a captured connection.
 func (c *conn) describe(id uint64) wire.Conn {
-	w := wire.Conn{ID: id, Key: c.ln.spec.Key(), Type: wire.ConnHTTP1, Fresh: c.phase == fresh, Age: time.Since(c.accepted)}
+	w := wire.Conn{ID: id, Key: c.ln.spec.Key(), Type: wire.ConnHTTP1, Fresh: c.unasked(), Age: time.Since(c.accepted)}
 	if !c.deadline.IsZero() {
 		w.Wait = max(time.Until(c.deadline), time.Nanosecond)
 	}

@@ -43,13 +43,15 @@ func (c *Config) deadline(s state) (d time.Duration, goesOn bool) {
 		return c.FreezeTimeout, false
 	case passing:
 		return c.FreezeTimeout, true
-	case committed, probation, reclaiming:
+	case committed, probation:
 		return answerTimeout, false
+	case reclaiming, returning:
+		return c.FreezeTimeout + answerTimeout, false
 	case fencing:
 		return killInterval, false
 	case aborting:
 		return grace, false
-	case draining, returning, ending:
+	case draining, ending:
 		return c.DrainTimeout, false
 	default:
 		return 0, false // waits for nobody, or for the program

@@ -2,6 +2,7 @@ package handover
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -30,12 +31,15 @@ type follow struct {
 	pause  time.Time // no captures until then
 	sweep  time.Time // when connections without a request are looked at again, as the service ends
 	going  bool      // connections leave, or end, at all
-	moved  int
 }
 
 // begin lets connections follow to target.
 func (f *follow) begin(target *peer) {
 	f.target, f.going, f.sent = target, true, make(map[uint64]*conn)
+	if !slices.Contains(target.features, wire.FeatureConn) {
+		f.life.process.sockets.setMode(modePart)
+		return
+	}
 	f.life.process.sockets.setMode(modeFollow)
 }
 
@@ -100,8 +104,8 @@ func (f *follow) sendBatch() bool {
 	f.queue = f.queue[n:]
 	if err != nil {
 		// How much of it has arrived is not known: only the peer's death tells that nothing was accepted.
-		f.life.log.Warn("connections cannot follow", "error", err)
-		f.life.process.sockets.setMode(modeStay)
+		f.life.log.Warn("connections cannot follow: their clients are asked to leave", "error", err)
+		f.life.process.sockets.setMode(modePart)
 		f.keep(f.queue)
 		f.queue, f.target = nil, nil
 		return false
@@ -120,7 +124,6 @@ func (f *follow) verdicts(m *wire.Verdicts) {
 		switch v.Verdict {
 		case wire.Accepted:
 			_ = c.Conn.Close()
-			f.moved++
 		case wire.Retry:
 			f.keep([]*conn{c})
 			f.rest()
@@ -191,6 +194,11 @@ func (f *follow) redirect(frame *wire.Frame, m *wire.Redirect) {
 		f.next.close()
 	}
 	f.next = p
+	for _, ln := range l.process.sockets.all() {
+		if !slices.Contains(m.Listeners, ln.spec.Key()) {
+			_ = ln.closeSocket() // whoever serves does not listen there any more
+		}
+	}
 	if len(f.sent) == 0 {
 		f.turn()
 	}
@@ -205,9 +213,7 @@ func (f *follow) turn() {
 	hello := l.process.hello(wire.RoleDraining)
 	hello.Generation = l.generation
 	l.log.Info("connections follow to another generation", "generation", l.peer.generation, "open", l.process.sockets.count())
-	if l.send(&hello) {
-		f.begin(l.peer)
-	}
+	l.send(&hello) // the answer says whether it takes connections, see greeted
 }
 
 // cut closes what is on its way, whatever its receiver thinks of it.
@@ -223,80 +229,4 @@ func (f *follow) cut() (n int) {
 	}
 	f.queue = nil
 	return n
-}
-
-// receive takes connections that another generation captured, and answers before anything is read from them.
-func (l *life) receive(from *peer, frame *wire.Frame, m *wire.Conns) {
-	if !frame.Lost && len(frame.Descriptors) != len(m.Conns) {
-		l.log.Warn("connections refused: their descriptors are not as many", "connections", len(m.Conns), "descriptors", len(frame.Descriptors))
-		closeDescriptors(frame)
-		frame.Descriptors = nil
-	}
-	answer := &wire.Verdicts{Verdicts: make([]wire.ConnVerdict, 0, len(m.Conns))}
-	var accepted []*conn
-	for i, w := range m.Conns {
-		v, c := l.judge(frame, i, w)
-		answer.Verdicts = append(answer.Verdicts, wire.ConnVerdict{ID: w.ID, Verdict: v})
-		if c != nil {
-			accepted = append(accepted, c)
-		}
-	}
-	if err := from.link.Send(frame.Attempt, answer); err != nil {
-		l.log.Warn("connections that came are closed unread: their sender cannot be told", "connections", len(accepted), "error", err)
-		for _, c := range accepted {
-			_ = c.Conn.Close()
-		}
-		return
-	}
-	for _, c := range accepted {
-		l.process.sockets.watch(c)
-		if !c.ln.give(c) {
-			_ = c.Close()
-		}
-	}
-}
-
-// judge decides on the i-th connection of a batch, and takes its descriptor.
-func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn) {
-	if i >= len(frame.Descriptors) {
-		return wire.Retry, nil // lost: this process's table of descriptors is full
-	}
-	fd := frame.Descriptors[i]
-	ln := l.process.sockets.find(w.Key)
-	verdict := wire.Accepted
-	switch {
-	case l.state == ending || ln == nil || !ln.plainHTTP || w.Type != wire.ConnHTTP1:
-		verdict = wire.Refused
-	case l.state != serving && l.state != offering && l.state != awaiting && l.state != aborting:
-		verdict = wire.Retry
-	}
-	if verdict != wire.Accepted {
-		_ = platform.CloseFD(fd)
-		return verdict, nil
-	}
-	raw, err := platform.Conn(fd)
-	if err != nil {
-		l.log.Warn("a connection that came cannot be taken", "error", err)
-		return wire.Refused, nil
-	}
-	return wire.Accepted, given(ln, raw, w)
-}
-
-// drainerFrame handles what a generation says that has left.
-func (l *life) drainerFrame(from *peer, f *wire.Frame) {
-	switch m := f.Message.(type) {
-	case *wire.Hello:
-		closeDescriptors(f)
-		from.build, from.generation = m.Build, m.Generation
-		hello := l.process.hello(wire.RoleIncumbent)
-		_ = from.link.Send(0, &hello)
-	case *wire.Conns:
-		l.receive(from, f, m)
-	case *wire.Upgrade:
-		l.askedToUpgrade(from, f)
-	case *wire.Gone:
-		l.log.Info("draining generation has finished", "generation", from.generation, "pid", from.process.pid())
-	default:
-		closeDescriptors(f)
-	}
 }

@@ -19,9 +19,8 @@ func (l *life) final(why string) {
 	l.process.notifier.handedOver(l.peer.process.pid())
 	l.conclude(Result{Outcome: Final, Generation: a.generation, PID: l.peer.process.pid()}, nil)
 
-	l.follow.begin(l.peer)
-	l.process.leave()
 	l.abandon(a)
+	l.depart(l.peer)
 }
 
 // hand sends FINAL, and with it a link to each generation that drains, whose other end goes there: from now on the
@@ -47,7 +46,7 @@ func (l *life) hand() {
 	}
 	l.send(m, fds...)
 	for _, r := range redirects {
-		to := &wire.Redirect{Generation: l.attempt.generation}
+		to := &wire.Redirect{Generation: l.attempt.generation, Listeners: l.attempt.livesOn()}
 		if err := r.drainer.link.Send(l.number(), to, r.toDrainer[:]...); err != nil {
 			l.log.Warn("a draining generation keeps its connections", "generation", r.drainer.generation, "error", err)
 		}
@@ -96,65 +95,93 @@ func newRedirect(drainer, successor *peer) (redirect, error) {
 	return r, err
 }
 
+// depart lets this generation's connections follow to the one that serves now.
+func (l *life) depart(to *peer) {
+	l.process.sockets.handedOver.Store(true)
+	l.follow.begin(to)
+	l.process.leave()
+}
+
 // abandon closes the listeners that the successor did not adopt, once no connection is left in their queues. Nobody holds
 // them afterwards, as the service does not listen there any more.
 func (l *life) abandon(a *attempt) {
 	for _, ln := range a.offered {
-		if a.adopted[ln] {
-			continue
+		if !a.adopted[ln] {
+			l.log.Info("listener closed: the service does not listen there any more", "listener", ln.spec.Key())
+			l.empty(ln)
 		}
-		l.log.Info("listener closed: this generation was the last to listen there", "listener", ln.spec.Key())
-		l.background(l.process.context, func(ctx context.Context) { l.process.empty(ctx, ln) })
 	}
 }
 
-// giveBack returns everything to the incumbent, which takes this generation back.
-func (l *life) giveBack(why string) {
-	l.log.Warn("taken back by the incumbent", "attempt", l.number(), "generation", l.generation, "reason", why)
-	if l.cause == nil {
-		l.cause = fmt.Errorf("%w: %s", ErrResumed, why)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
-	l.process.freezing.begin()
-	l.background(ctx, func(ctx context.Context) {
-		defer cancel()
-		if err := l.process.pause(ctx, everyListener); err != nil {
-			// Silence makes the incumbent kill this process before it accepts.
-			l.log.Error("cannot give back", "error", err)
-			return
+// empty closes a listener for good, with nothing lost, without holding up the loop.
+func (l *life) empty(ln *listener) {
+	l.emptying++
+	ln.emptying = true
+	l.background(l.process.context, func(ctx context.Context) {
+		if err := ln.empty(ctx); err != nil {
+			l.log.Warn("close listener", "listener", ln.spec.Key(), "error", err)
 		}
-		l.post(func() {
-			if l.state != returning {
-				return
-			}
-			l.send(&wire.Returned{})
-			l.follow.begin(l.peer)
-			l.process.leave()
-		})
+		if !ln.attached {
+			ln.release()
+		}
+		l.post(func() { l.emptying-- })
 	})
 }
 
-func everyListener(*listener) bool { return true }
+// giveBack stops what this generation does, for the incumbent to take it back. Where that takes too long, silence makes the
+// incumbent kill this process before it accepts.
+func (l *life) giveBack(why string) {
+	l.log.Warn("taken back by the incumbent", "attempt", l.number(), "generation", l.generation, "reason", why)
+	l.kept = [events]bool{} // granted
+	l.offer.resumed = why
+	ctx, cancel := context.WithCancel(l.process.context)
+	paused := make(chan struct{})
+	l.offer.unpause = func() { cancel(); <-paused }
+	l.process.freezing.begin()
+	l.background(ctx, func(ctx context.Context) {
+		err := l.process.pause(ctx, func(*listener) bool { return true })
+		close(paused)
+		if err != nil {
+			l.log.Error("cannot give back", "error", err)
+			return
+		}
+		l.happen(onPaused, "")
+	})
+}
+
+// release lets the connections of a generation that was taken back follow to the incumbent, which serves again.
+func (l *life) release() {
+	l.cause = fmt.Errorf("%w: %s", ErrResumed, l.offer.resumed)
+	l.depart(l.peer)
+}
+
+// reopen undoes giveBack: the incumbent died before it served again.
+func (l *life) reopen() {
+	l.offer.unpause()
+	l.process.freezing.end()
+	l.open()
+}
 
 // end ends the service: nobody serves after this generation.
 func (l *life) end(why string) {
 	l.log.Info("ending", "generation", l.generation, "connections", l.process.sockets.count(), "reason", why)
-	if why != "" && l.cause == nil && l.process.failure() != nil {
+	if l.cause == nil {
 		l.cause = l.process.failure()
 	}
 	l.process.notifier.stopping()
 	l.process.takeover.close()
 	l.process.freezing.begin()
 	l.process.work.cancel()
-	l.background(l.process.context, func(ctx context.Context) {
-		for _, ln := range l.process.sockets.all() {
-			l.process.empty(ctx, ln)
-		}
-		l.post(func() {
-			l.follow.retire()
-			l.process.leave()
-		})
-	})
+	for _, ln := range l.process.sockets.all() {
+		l.empty(ln)
+	}
+}
+
+// emptied goes on with the end of the service when no listener has a queue any more: from now on connections end when
+// they are idle.
+func (l *life) emptied() {
+	l.follow.retire()
+	l.process.leave()
 }
 
 // cut ends the wait for connections that did not finish.

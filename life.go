@@ -16,6 +16,7 @@ type life struct {
 	process *Process
 	log     *slog.Logger
 	state   state
+	before  state         // where the last transition came from
 	raised  []raised      // events that actions brought about, handled before anything else comes in
 	kept    [events]bool  // a wish to end, or a failure, for which the state had no transition
 	cause   error         // why Run returns an error
@@ -29,6 +30,7 @@ type life struct {
 	peer       *peer    // the other side of the handover under way; when leaving, where connections go
 	drainers   []*peer  // generations that have left and still hold connections
 	follow     follow   // connections on their way out
+	emptying   int      // listeners that are being emptied
 
 	inbox chan happening
 	calls chan func()
@@ -78,7 +80,11 @@ func (l *life) settle() {
 			l.step(r.event, r.why)
 			continue
 		}
-		if l.leaving() && l.follow.pump() {
+		if l.state == ending && l.emptying == 0 && !l.follow.going {
+			l.emptied()
+			continue
+		}
+		if l.leaving() && l.follow.pump() && l.emptying == 0 {
 			l.raise(onDrained, "")
 			continue
 		}
@@ -111,7 +117,10 @@ func (l *life) step(e event, why string) {
 		l.log.Debug("handover transition", "attempt", l.number(), "from", t.from.String(), "event", e.String(),
 			"to", t.to.String(), "reason", why)
 	}
-	l.state = t.to
+	l.state, l.before = t.to, t.from
+	if t.to == asking {
+		l.kept[e] = true // still wished for if the incumbent does not take this generation back
+	}
 	l.arm(t.from)
 	for _, a := range t.do {
 		l.act(a, e, why)
@@ -155,6 +164,14 @@ func (l *life) act(a action, e event, why string) {
 		l.send(&wire.Return{Reason: why})
 	case doGiveBack:
 		l.giveBack(why)
+	case doReturned:
+		l.send(&wire.Returned{})
+	case doFollow:
+		l.release()
+	case doReopen:
+		l.reopen()
+	case doOrphan:
+		l.orphan()
 	case doFinal:
 		l.final(why)
 	case doKeep:
@@ -174,50 +191,21 @@ func (l *life) act(a action, e event, why string) {
 	}
 }
 
-// happened sorts what a peer reports.
-func (l *life) happened(h happening) {
-	mine := h.peer == l.peer
-	switch {
-	case !mine && !slices.Contains(l.drainers, h.peer):
-		closeDescriptors(h.frame) // of a peer that was let go meanwhile
-	case h.err != nil && mine:
-		l.misunderstood(h.err)
-	case h.frame != nil && mine:
-		l.frame(h.frame)
-	case h.frame != nil:
-		l.drainerFrame(h.peer, h.frame)
-	case mine:
-		l.raise(h.on, h.why)
-	case h.on == onDead:
-		l.log.Info("draining generation is gone", "generation", h.peer.generation, "pid", h.peer.process.pid(), "how", h.why)
-		l.drop(h.peer)
-	}
-}
-
 // misunderstood answers a peer that needs what this build does not know.
 func (l *life) misunderstood(err error) {
+	err = unsupported(err, l.process.build, l.peer.build)
 	if l.attempt != nil {
-		l.attempt.refuse(wire.CodeUnsupported, l.unsupported(err))
+		l.attempt.refuse(wire.CodeUnsupported, err)
 	} else {
-		l.cause = fmt.Errorf("%w: %w", ErrAborted, l.unsupported(err))
+		l.cause = fmt.Errorf("%w: %w", ErrAborted, err)
 		l.send(&wire.Abort{Code: wire.CodeUnsupported, Reason: l.cause.Error(), Protocol: wire.Protocols, Build: l.process.build})
 	}
 	l.raise(onAbort, err.Error())
 }
 
-func (l *life) unsupported(err error) error {
-	unsupported := &wire.UnsupportedError{Reason: err.Error(), Ours: wire.Protocols, OurBuild: l.process.build, Theirs: wire.Protocols}
-	if l.peer != nil {
-		unsupported.TheirBuild = l.peer.build
-	}
-	return unsupported
-}
-
-// unexpected breaks the link to a peer that said what it must not say now.
-func (l *life) unexpected(f *wire.Frame) {
-	closeDescriptors(f)
-	l.log.Warn("unexpected frame: the link is broken", "state", l.state.String(), "frame", f.Kind().String())
-	l.raise(onEOF, fmt.Sprintf("unexpected %s in state %s", f.Kind(), l.state))
+// unsupported names both sides of a misunderstanding.
+func unsupported(err error, ours, theirs wire.Build) error {
+	return &wire.UnsupportedError{Reason: err.Error(), Ours: wire.Protocols, OurBuild: ours, Theirs: wire.Protocols, TheirBuild: theirs}
 }
 
 // send puts a frame on the link to the peer. A link that breaks is noticed by its reader as well, but a peer that has
@@ -247,7 +235,7 @@ func (l *life) number() uint32 {
 
 // leaving reports whether this generation's connections are finished or go elsewhere.
 func (l *life) leaving() bool {
-	return l.state == draining || l.state == returning || l.state == ending
+	return l.state == draining || l.state == ending
 }
 
 // call runs f in the loop and waits for it. It reports false if the life is over.
@@ -285,8 +273,12 @@ func (l *life) drop(p *peer) {
 
 // fail records why Run returns an error.
 func (l *life) fail(e event, why string) {
-	if l.cause == nil {
-		l.cause = fmt.Errorf("%w in state %s: %s: %s", ErrAborted, l.state, e, why)
+	switch {
+	case l.cause != nil:
+	case l.before == starting:
+		l.cause = fmt.Errorf("%s: %s", e, why)
+	default:
+		l.cause = fmt.Errorf("%w in state %s: %s: %s", ErrAborted, l.before, e, why)
 	}
 	l.log.Error("this process ends", "attempt", l.number(), "error", l.cause)
 }

@@ -15,7 +15,7 @@ const (
 	frozen                 // the incumbent freezes, the last state is coming
 	proving                // committed: it accepts, and the incumbent stands by
 	asking                 // it has asked to be taken back
-	returning              // taken back: what it was given goes back
+	returning              // taken back: it stops, until the incumbent serves again
 
 	// A first generation's way, and that of a successor whose incumbent died before it was ready.
 	starting
@@ -65,6 +65,7 @@ const (
 	onResume
 	onReturn
 	onReturned
+	onResumed
 
 	// The peer. onDead comes only after its link was read to the end.
 	onEOF
@@ -78,6 +79,7 @@ const (
 	onFrozen
 	onFreezeFailed
 	onCarried
+	onPaused    // nothing is accepted or done in the background any more, to be taken back
 	onPassed    // probation is over, and nothing speaks against the successor
 	onUnhealthy // something does
 	onFailed    // this generation cannot serve any longer
@@ -92,8 +94,8 @@ const (
 
 var eventNames = [events]string{
 	"OFFER", "ADOPTED", "READY", "FREEZE", "IMPORTED", "COMMIT", "SERVING", "FINAL", "ABORT", "RESUME", "RETURN", "RETURNED",
-	"end of link", "peer dead", "deadline", "Run called", "check passed", "check failed", "frozen", "freeze failed",
-	"state imported", "probation passed", "unhealthy", "failed", "drained", "upgrade asked", "told to end",
+	"RESUMED", "end of link", "peer dead", "deadline", "Run called", "check passed", "check failed", "frozen", "freeze failed",
+	"state imported", "paused", "probation passed", "unhealthy", "failed", "drained", "upgrade asked", "told to end",
 }
 
 func (e event) String() string { return eventNames[e] }
@@ -118,7 +120,11 @@ const (
 	doKill                   // kill the peer; its death will be an event
 	doResume                 // send RESUME
 	doReturn                 // send RETURN
-	doGiveBack               // park accepting, end background work, send RETURNED, let connections follow
+	doGiveBack               // park accepting, end background work
+	doReturned               // send RETURNED
+	doFollow                 // let connections follow
+	doReopen                 // undo doGiveBack: the incumbent died before it served again
+	doOrphan                 // go on with what came of the offer
 	doFinal                  // send FINAL, redirect draining generations, let connections follow
 	doKeep                   // go on with the connections that the dead peer had not accepted
 	doEnd                    // empty and close the listeners, finish what is in flight
@@ -133,7 +139,8 @@ const (
 
 var actionNames = [actions]string{
 	"begin", "check", "send READY", "freeze", "carry", "send IMPORTED", "send COMMIT", "serve", "watch", "open", "succeed",
-	"thaw", "send ABORT", "kill", "send RESUME", "send RETURN", "give back", "final", "keep", "end", "hasten", "cut",
+	"thaw", "send ABORT", "kill", "send RESUME", "send RETURN", "give back", "send RETURNED",
+	"follow", "reopen", "orphan", "final", "keep", "end", "hasten", "cut",
 	"report abort", "report resume", "fail",
 }
 
@@ -156,9 +163,10 @@ var successorLife = []transition{
 	{joining, onAbort, gone, do(doFail)},
 	{joining, onEOF, gone, do(doFail)},
 	{joining, onDeadline, gone, do(doFail)},
-	{joining, onDead, starting, nil},
+	{joining, onDead, starting, do(doOrphan)},
 
 	{preparing, onRun, checking, do(doCheck)},
+	{preparing, onFailed, gone, do(doAbort, doFail)},
 	{preparing, onAbort, gone, do(doFail)},
 	{preparing, onEOF, gone, do(doFail)},
 	{preparing, onDead, starting, nil},
@@ -200,11 +208,10 @@ var successorLife = []transition{
 	{asking, onDead, serving, do(doSucceed)},
 	{asking, onEOF, asking, nil},
 
-	{returning, onDead, serving, do(doOpen)},
+	{returning, onPaused, returning, do(doReturned)},
+	{returning, onResumed, draining, do(doFollow)},
+	{returning, onDead, serving, do(doReopen)},
 	{returning, onEOF, returning, nil},
-	{returning, onDrained, gone, nil},
-	{returning, onDeadline, gone, do(doCut)},
-	{returning, onStop, returning, do(doHasten)},
 
 	{starting, onRun, starting, do(doCheck)},
 	{starting, onChecked, serving, do(doOpen)},

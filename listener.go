@@ -32,7 +32,7 @@ type listener struct {
 	// a migrated connection.
 	plainHTTP bool
 	attached  bool
-	shared    bool // someone outside the service holds it too (socket activation), and will after its end
+	emptying  bool // the loop of life has it emptied
 	mu        sync.Mutex
 	wake      *sync.Cond // on mu: the gate, given, closed or accepting changed
 	open      bool       // the gate
@@ -159,7 +159,7 @@ func (l *listener) release() {
 // Close implements net.Listener. Once another generation serves, the socket itself stays open until this one has gone.
 func (l *listener) Close() error {
 	l.release()
-	if l.set.mode.Load() == modeFollow {
+	if l.set.handedOver.Load() {
 		return nil
 	}
 	l.set.forget(l)
@@ -167,18 +167,18 @@ func (l *listener) Close() error {
 }
 
 // empty stops listening with nothing lost: it takes what is queued, and lets nothing new in meanwhile. A socket that
-// someone outside the service holds as well keeps its queue.
+// someone outside the service holds as well keeps its queue. The path of a unix socket goes with the last who listens.
 func (l *listener) empty(ctx context.Context) error {
 	if err := l.park(ctx); err != nil {
 		return err
 	}
-	if l.shared {
+	if l.spec.Shared {
 		return l.closeSocket()
 	}
 	if fd, err := platform.FD(l.raw); err == nil {
 		_ = platform.Deafen(fd) // a unix socket has no handshakes under way
 	}
-	for {
+	for until := time.Now().Add(emptyWithin); time.Now().Before(until); {
 		if err := l.raw.SetDeadline(time.Now().Add(emptyAfter)); err != nil {
 			return err
 		}
@@ -186,14 +186,23 @@ func (l *listener) empty(ctx context.Context) error {
 		if err != nil {
 			break
 		}
-		l.give(l.set.wrap(l, c))
+		if given := l.set.wrap(l, c); !l.give(given) {
+			_ = given.Close()
+		}
+	}
+	if unix, ok := l.raw.(*net.UnixListener); ok {
+		unix.SetUnlinkOnClose(true)
 	}
 	return l.closeSocket()
 }
 
-// emptyAfter is how long a listener that takes no new clients must yield none to be empty: handshakes that were under way
-// have ended by then where the client is near.
-const emptyAfter = 50 * time.Millisecond
+const (
+	// emptyAfter is how long a listener must yield no client to be empty: handshakes that were under way have ended by
+	// then where the client is near.
+	emptyAfter = 50 * time.Millisecond
+	// emptyWithin bounds the emptying where new clients cannot be kept out (platform.Deafen says where).
+	emptyWithin = time.Second
+)
 
 // closeSocket closes this process's descriptor of the socket. Accept goes on to return what is given.
 func (l *listener) closeSocket() error {

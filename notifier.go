@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/handover-go/handover/internal/platform"
@@ -22,48 +21,83 @@ type notifier struct {
 	watchdog time.Duration
 	log      *slog.Logger
 
-	mu     sync.Mutex
-	feeder context.CancelFunc
-	wait   sync.WaitGroup
+	notices chan notice
+	done    chan struct{} // closed when everything was said
+}
+
+// notice is what systemd is to be told.
+type notice struct {
+	text    string
+	barrier bool // systemd must have worked through it before the next, and before this process ends
+	feed    bool // from now on this process feeds the watchdog, or does not
 }
 
 // notifyTimeout bounds a message to systemd, and the wait until it has worked through those before.
 const notifyTimeout = 5 * time.Second
 
 func newNotifier(log *slog.Logger) *notifier {
-	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), log: log}
+	n := &notifier{
+		socket: os.Getenv("NOTIFY_SOCKET"), log: log,
+		notices: make(chan notice, 16), done: make(chan struct{}),
+	}
 	// WATCHDOG_PID names the first generation, but the one that serves feeds the watchdog.
-	if usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64); err == nil && usec > 0 && n.socket != "" {
+	if usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64); err == nil && usec > 0 {
 		n.watchdog = time.Duration(usec) * time.Microsecond
+	}
+	if n.socket != "" {
+		go n.run()
 	}
 	return n
 }
 
-// say sends messages in order, without holding up the caller.
-func (n *notifier) say(message string, barrier bool) {
+// run sends what is to be said, in order, and feeds the watchdog, twice in its time, while this process serves.
+func (n *notifier) run() {
+	defer close(n.done)
+	var hungry <-chan time.Time
+	if n.watchdog > 0 {
+		ticker := time.NewTicker(n.watchdog / 2)
+		defer ticker.Stop()
+		hungry = ticker.C
+	}
+	feed := false
+	for {
+		select {
+		case m, more := <-n.notices:
+			if !more {
+				return
+			}
+			n.send(m)
+			feed = m.feed
+		case <-hungry:
+			if feed {
+				n.send(notice{text: "WATCHDOG=1"})
+			}
+		}
+	}
+}
+
+func (n *notifier) send(m notice) {
+	ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
+	defer cancel()
+	err := platform.Notify(ctx, n.socket, m.text)
+	if err == nil && m.barrier {
+		err = platform.NotifyBarrier(ctx, n.socket)
+	}
+	if err != nil {
+		n.log.Warn("systemd was not told", "message", m.text, "error", err)
+	}
+}
+
+// say queues a message. The loop of life never waits for systemd: should the queue be full, systemd has not listened for
+// a minute, and will not miss one message more.
+func (n *notifier) say(m notice) {
 	if n.socket == "" {
 		return
 	}
-	n.mu.Lock()
-	ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
-	err := platform.Notify(ctx, n.socket, message)
-	n.mu.Unlock()
-	if err != nil || !barrier {
-		cancel()
-		n.complain(message, err)
-		return
-	}
-	n.wait.Add(1)
-	go func() {
-		defer n.wait.Done()
-		defer cancel()
-		n.complain("BARRIER=1", platform.NotifyBarrier(ctx, n.socket))
-	}()
-}
-
-func (n *notifier) complain(message string, err error) {
-	if err != nil {
-		n.log.Warn("systemd was not told", "message", message, "error", err)
+	select {
+	case n.notices <- m:
+	default:
+		n.log.Warn("systemd was not told: it does not listen", "message", m.text)
 	}
 }
 
@@ -73,64 +107,31 @@ func (n *notifier) serving(succeeds bool) {
 	if succeeds {
 		message = fmt.Sprintf("MAINPID=%d\n%s", os.Getpid(), message)
 	}
-	n.say(message, succeeds)
-	n.feed()
+	n.say(notice{text: message, barrier: succeeds, feed: true})
 }
 
 // reloading says that a handover begins.
 func (n *notifier) reloading() {
-	n.say(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d\nSTATUS=handing over", platform.MonotonicUsec()), false)
+	n.say(notice{text: fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d\nSTATUS=handing over", platform.MonotonicUsec()), feed: true})
 }
 
 // ready says that a handover came to nothing, and this process serves on.
-func (n *notifier) ready() { n.say("READY=1\nSTATUS=serving", false) }
+func (n *notifier) ready() { n.say(notice{text: "READY=1\nSTATUS=serving", feed: true}) }
 
 // handedOver says that another process is the service now. close waits until systemd has taken note: the end of the main
 // process would end the service.
 func (n *notifier) handedOver(pid int) {
-	n.starve()
-	n.say(fmt.Sprintf("MAINPID=%d\nREADY=1", pid), true)
+	n.say(notice{text: fmt.Sprintf("MAINPID=%d\nREADY=1", pid), barrier: true})
 }
 
 // stopping says that the service ends.
-func (n *notifier) stopping() { n.say("STOPPING=1\nSTATUS=ending", false) }
+func (n *notifier) stopping() { n.say(notice{text: "STOPPING=1\nSTATUS=ending", feed: true}) }
 
-// feed feeds the watchdog, twice in its time, until starve.
-func (n *notifier) feed() {
-	if n.watchdog == 0 {
+// close waits until systemd has heard everything. Nothing is said afterwards.
+func (n *notifier) close() {
+	if n.socket == "" {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	n.mu.Lock()
-	n.feeder = cancel
-	n.mu.Unlock()
-	n.wait.Add(1)
-	go func() {
-		defer n.wait.Done()
-		ticker := time.NewTicker(n.watchdog / 2)
-		defer ticker.Stop()
-		for {
-			n.say("WATCHDOG=1", false)
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-}
-
-func (n *notifier) starve() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.feeder != nil {
-		n.feeder()
-		n.feeder = nil
-	}
-}
-
-// close stops feeding and waits until systemd has heard everything.
-func (n *notifier) close() {
-	n.starve()
-	n.wait.Wait()
+	close(n.notices)
+	<-n.done
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
@@ -24,6 +25,7 @@ type peer struct {
 	ctx    context.Context // of the reports
 	stop   context.CancelFunc
 	read   chan struct{} // closed when the link was read to its end
+	ended  error         // how it ended; valid once read is closed
 	guard  chan struct{} // closed when nobody waits for the process any more
 	retire context.CancelFunc
 }
@@ -88,13 +90,14 @@ func (p *peer) report(h happening) bool {
 	return false
 }
 
+// readLink reports frames. How the link ended, waitForProcess reports.
 func (p *peer) readLink() {
 	defer close(p.read)
 	defer p.link.Discard()
 	for {
 		f, err := p.link.Receive()
 		if err != nil && !errors.Is(err, wire.ErrCritical) {
-			p.report(happening{on: onEOF, why: err.Error()})
+			p.ended = err
 			return
 		}
 		if !p.report(happening{frame: &f, err: err}) {
@@ -103,25 +106,47 @@ func (p *peer) readLink() {
 	}
 }
 
-// waitForProcess reports the death of the process, after everything that it had sent.
+// waitForProcess reports the end of the link and the death of the process, after everything that it had sent. A death says
+// more than the end of the link that comes with it, so an end is reported only of a process that outlives it for a while.
 func (p *peer) waitForProcess() {
 	ctx, retire := context.WithCancel(p.ctx)
-	process, guard := p.process, make(chan struct{})
+	process, guard, died := p.process, make(chan struct{}), make(chan string, 1)
 	p.retire, p.guard = retire, guard
 	go func() {
-		defer close(guard)
-		how, err := process.wait(ctx)
-		if err != nil {
-			return // nobody wants to know any more
+		defer close(died)
+		if how, err := process.wait(ctx); err == nil {
+			_ = p.link.Finish()
+			died <- how
 		}
-		_ = p.link.Finish()
+	}()
+	go func() {
+		defer close(guard)
+		defer func() { <-died }()
 		select {
 		case <-p.read:
-			p.report(happening{on: onDead, why: how})
 		case <-ctx.Done():
+			return
+		}
+		outlived := time.NewTimer(deathAfterEnd)
+		defer outlived.Stop()
+		select {
+		case how, dead := <-died:
+			if dead {
+				p.report(happening{on: onDead, why: how})
+			}
+			return
+		case <-outlived.C:
+			p.report(happening{on: onEOF, why: p.ended.Error()})
+		}
+		if how, dead := <-died; dead {
+			p.report(happening{on: onDead, why: how})
 		}
 	}()
 }
+
+// deathAfterEnd is how long the end of a link waits for the death that may be its cause: the kernel closes the descriptors
+// of a process before it reports it dead, and a large one takes its time.
+const deathAfterEnd = time.Second
 
 // becomes says that the process behind the link is another than was assumed.
 func (p *peer) becomes(proof *platform.Pidfd) {
@@ -146,11 +171,15 @@ func (p *peer) close() {
 	p.process.close()
 }
 
-func descriptors(f *wire.Frame) []int {
+// closeDescriptors closes what rode on a frame that nobody wants.
+func closeDescriptors(f *wire.Frame) {
 	if f == nil {
-		return nil
+		return
 	}
-	return f.Descriptors
+	for _, fd := range f.Descriptors {
+		_ = platform.CloseFD(fd)
+	}
+	f.Descriptors = nil
 }
 
 // stranger is a process that is not our child.
@@ -216,12 +245,11 @@ func (c *child) kill() error {
 	return nil
 }
 
-func (c *child) pidfd() (int, func(), error) {
-	proof, err := platform.OpenPidfd(c.proc.Pid)
-	if err != nil {
-		return -1, nil, err
+func (c *child) pidfd() (fd int, release func(), err error) {
+	if herr := c.proc.WithHandle(func(handle uintptr) { fd, err = platform.Duplicate(int(handle)) }); herr != nil {
+		return -1, nil, herr
 	}
-	return proof.FD(), func() { _ = proof.Close() }, nil
+	return fd, func() { _ = platform.CloseFD(fd) }, err
 }
 
 // transport makes a platform.Socket what package wire wants of one.

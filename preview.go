@@ -44,9 +44,9 @@ func (p *Process) dial(ctx context.Context, network, address string) (net.Conn, 
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), err)
 	}
-	if !ln.give(p.sockets.wrap(ln, theirs)) {
+	if c := p.sockets.wrap(ln, theirs); !ln.give(c) {
 		_ = ours.Close()
-		_ = theirs.Close()
+		_ = c.Close()
 		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), net.ErrClosed)
 	}
 	return ours, nil

@@ -81,25 +81,35 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 	if p.launch, err = newLaunch(cfg); err != nil {
 		return nil, err
 	}
-	var incumbent *peer
+	incumbent, err := p.incumbent(ctx, socket)
 	switch {
-	case off() || platform.Supported() != nil:
-	case socket != nil:
-		if incumbent, err = parent(socket); err != nil {
-			return nil, err
-		}
-	case cfg.Name != "":
-		if incumbent, err = p.takeover.join(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if incumbent == nil {
+	case err != nil:
+	case incumbent == nil:
 		p.sockets.inherit(activated(cfg.Logger))
 		p.life = newLife(p, starting)
 		go p.life.run()
-		return p, nil
+	default:
+		err = p.succeed(ctx, incumbent)
 	}
-	return p, p.succeed(ctx, incumbent)
+	if err != nil {
+		signal.Stop(p.upgrades)
+		return nil, err
+	}
+	return p, nil
+}
+
+// incumbent finds whom this process is to succeed; nil if nobody serves.
+func (p *Process) incumbent(ctx context.Context, socket *platform.Socket) (*peer, error) {
+	switch {
+	case off() || platform.Supported() != nil:
+		return nil, nil
+	case socket != nil:
+		return parent(socket)
+	case p.config.Name != "":
+		return p.takeover.join(ctx)
+	default:
+		return nil, nil
+	}
 }
 
 // parent is the incumbent that started this process, until its offer proves who it is.
@@ -136,7 +146,12 @@ func (p *Process) succeed(ctx context.Context, incumbent *peer) error {
 	case <-l.done:
 		return l.cause
 	case <-ctx.Done():
-		return fmt.Errorf("take the incumbent's offer: %w", ctx.Err())
+		l.post(func() {
+			l.cause = fmt.Errorf("take the incumbent's offer: %w", ctx.Err())
+			l.raise(onAbort, "New was given up")
+		})
+		<-l.done
+		return l.cause
 	}
 }
 
@@ -145,8 +160,15 @@ func (p *Process) succeed(ctx context.Context, incumbent *peer) error {
 // Listen, and where these are equal by their order, so ":0" and groups of equal addresses keep their identity.
 //
 // Accept takes connections while this generation serves, and waits while it does not. It returns [net.ErrClosed] when
-// another generation serves for good; where a server is attached, only when the last connection has gone.
+// another generation serves for good; where a server is attached, only when the last connection has gone. The connections it
+// returns pass reads and writes through to a *net.TCPConn or *net.UnixConn, which their method NetConn returns for options
+// they do not have. Listen must be called before Run.
 func (p *Process) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running {
+		return nil, fmt.Errorf("listen %s %s: Run was called already", network, address)
+	}
 	return p.sockets.listen(ctx, network, address)
 }
 
@@ -203,8 +225,11 @@ func (p *Process) Run(ctx context.Context) error {
 
 	for _, s := range servers {
 		if err := s.prepare(); err != nil {
-			p.life.call(func() { p.life.cause, p.life.state = err, gone })
-			return err
+			p.life.post(func() {
+				p.life.cause = err
+				p.life.raise(onFailed, err.Error())
+			})
+			break
 		}
 	}
 	stop := p.obeySignals(ctx)
@@ -216,6 +241,7 @@ func (p *Process) Run(ctx context.Context) error {
 		s.stop(context.WithoutCancel(ctx))
 	}
 	p.wait.Wait()
+	p.takeover.wait.Wait()
 	p.notifier.close()
 	return p.life.cause
 }
@@ -273,6 +299,11 @@ func (p *Process) startServers() {
 
 // fail says that this generation cannot serve any longer.
 func (p *Process) fail(err error) {
+	select {
+	case <-p.Draining():
+		return // it need not any longer
+	default:
+	}
 	p.mu.Lock()
 	if p.failed == nil {
 		p.failed = err
@@ -309,16 +340,9 @@ func (p *Process) leave() {
 		p.life.background(p.context, s.leave)
 	}
 	for _, ln := range p.sockets.all() {
-		if !ln.attached {
+		if !ln.attached && !ln.emptying {
 			ln.release()
 		}
-	}
-}
-
-// empty closes a listener for good, with nothing lost.
-func (p *Process) empty(ctx context.Context, ln *listener) {
-	if err := ln.empty(ctx); err != nil {
-		p.config.Logger.Warn("close listener", "listener", ln.spec.Key(), "error", err)
 	}
 }
 

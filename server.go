@@ -110,15 +110,18 @@ func (s *server) start(failed func(error)) {
 		} else {
 			s.err = s.http.Serve(s.listener)
 		}
-		if !errors.Is(s.err, http.ErrServerClosed) && !errors.Is(s.err, net.ErrClosed) {
-			failed(fmt.Errorf("serve %s: %w", s.listener.Addr(), s.err))
-		}
+		failed(fmt.Errorf("serve %s: %w", s.listener.Addr(), s.err)) // an end that was meant is not heard
 	}()
 }
 
 // leave tells the clients, in their protocol's words, that connections of this generation end: HTTP/2 by GOAWAY, at once;
 // HTTP/1.1 connections that cannot follow by "Connection: close" on their next answer (see departure).
+//
+// Where the service ends, and connections are not ours to end at their idle point (below TLS, or wrapped), net/http does it.
 func (s *server) leave(ctx context.Context) {
+	if s.sockets.mode.Load() == modeRetire && (s.own == nil || !s.own.plainHTTP) {
+		_ = s.http.Shutdown(ctx)
+	}
 	if s.shadow == nil {
 		return
 	}
@@ -149,10 +152,9 @@ type departure struct {
 }
 
 func (d *departure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if mode := d.server.sockets.mode.Load(); mode != modeStay && r.ProtoMajor == 1 {
-		if mode == modeRetire || !d.follows(r) {
-			w.Header().Set("Connection", "close")
-		}
+	// In an answer over HTTP/2 net/http makes GOAWAY of it.
+	if mode := d.server.sockets.mode.Load(); mode != modeStay && (mode != modeFollow || !d.follows(r)) {
+		w.Header().Set("Connection", "close")
 	}
 	d.next.ServeHTTP(w, r)
 }
@@ -160,7 +162,7 @@ func (d *departure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // follows reports whether the connection of r can go to another generation.
 func (d *departure) follows(r *http.Request) bool {
 	c, ok := r.Context().Value(connKey{}).(*conn)
-	return ok && c.ln.plainHTTP && !c.bound
+	return ok && c.follows()
 }
 
 // closedListener has ended before it began.

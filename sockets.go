@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 const (
 	modeStay   = iota // they are served here
 	modeFollow        // they are captured, to follow the service to another generation
+	modePart          // their clients are asked to leave: they should follow and cannot
 	modeRetire        // they are closed: the service ends
 )
 
@@ -27,6 +29,8 @@ type sockets struct {
 	config net.ListenConfig
 	log    *slog.Logger
 	mode   atomic.Int32
+	// handedOver: another generation serves, and this one holds its sockets until it has gone.
+	handedOver atomic.Bool
 
 	mu        sync.Mutex
 	listeners []*listener
@@ -41,30 +45,30 @@ type inherited struct {
 	spec    wire.Listener
 	fd      int
 	adopted bool
-	shared  bool
 }
 
 func newSockets(config net.ListenConfig, log *slog.Logger) *sockets {
 	return &sockets{config: config, log: log, conns: make(map[*conn]struct{}), changed: make(chan struct{}, 1)}
 }
 
-// listen returns the inherited listener for network and address, or makes one.
+// listen returns the inherited listener for network and address, or makes one. Process.Listen calls it one at a time.
 func (s *sockets) listen(ctx context.Context, network, address string) (*listener, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	spec := wire.Listener{Network: network, Address: address}
-	for _, l := range s.listeners {
+	for _, l := range s.all() {
 		if l.spec.Network == network && l.spec.Address == address {
 			spec.Ordinal++
 		}
 	}
-	from := s.inheritedLocked(spec)
-	raw, err := s.rawLocked(ctx, from, spec)
+	from := s.unadopted(func(in *inherited) bool {
+		// Socket activation knows addresses only as they are bound.
+		return in.spec.Key() == spec.Key() || in.spec.Shared && sameBinding(ctx, network, address, in.spec)
+	})
+	raw, err := s.open(ctx, from, spec)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		if from = s.holderLocked(network, address); from != nil {
-			s.log.Warn("listener adopted by its bound address: give Listen the address the incumbent gives",
+		if from = s.unadopted(func(in *inherited) bool { return sameBinding(ctx, network, address, in.spec) }); from != nil {
+			s.log.Warn("listener adopted by its bound address: give Listen the address that the incumbent gives",
 				"asked", spec.Key(), "offered", from.spec.Key(), "bound", from.spec.Bound)
-			raw, err = s.rawLocked(ctx, from, spec)
+			raw, err = s.open(ctx, from, spec)
 		}
 	}
 	if err != nil {
@@ -74,50 +78,52 @@ func (s *sockets) listen(ctx context.Context, network, address string) (*listene
 	l := newListener(s, raw, spec)
 	if from != nil {
 		from.adopted = true
-		l.from, l.shared = from, from.shared
+		l.from, l.spec.Shared = from, from.spec.Shared
 		s.compareOptions(l)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.listeners = append(s.listeners, l)
 	return l, nil
 }
 
-func (s *sockets) inheritedLocked(spec wire.Listener) *inherited {
+// unadopted returns the first inherited listener that Listen has not taken yet and that is wanted.
+func (s *sockets) unadopted(wanted func(*inherited) bool) *inherited {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, in := range s.offered {
-		if !in.adopted && in.spec.Key() == spec.Key() {
+		if !in.adopted && !in.spec.Packet && wanted(in) {
 			return in
 		}
 	}
 	return nil
 }
 
-// holderLocked finds the unadopted listener that is bound where network and address would bind.
-func (s *sockets) holderLocked(network, address string) *inherited {
-	for _, in := range s.offered {
-		if !in.adopted && !in.spec.Packet && sameBinding(network, address, in.spec) {
-			return in
-		}
-	}
-	return nil
-}
-
-// sameBinding reports whether listening on address could collide with what is bound as spec says: the same port, or the
-// same path.
-func sameBinding(network, address string, spec wire.Listener) bool {
+// sameBinding reports whether listening on address means what is bound as spec says.
+func sameBinding(ctx context.Context, network, address string, spec wire.Listener) bool {
 	if network == "unix" || spec.Network == "unix" {
 		return network == spec.Network && address == spec.Bound
 	}
-	_, asked, err := net.SplitHostPort(address)
+	bound, err := netip.ParseAddrPort(spec.Bound)
 	if err != nil {
 		return false
 	}
-	if n, err := net.LookupPort(network, asked); err == nil {
-		asked = fmt.Sprint(n)
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
 	}
-	_, bound, err := net.SplitHostPort(spec.Bound)
-	return err == nil && asked == bound
+	if port, err := net.DefaultResolver.LookupPort(ctx, network, service); err != nil || port != int(bound.Port()) {
+		return false
+	}
+	if host == "" {
+		return bound.Addr().IsUnspecified()
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return err == nil && slices.ContainsFunc(ips, func(ip netip.Addr) bool { return ip.Unmap() == bound.Addr().Unmap() })
 }
 
-func (s *sockets) rawLocked(ctx context.Context, from *inherited, spec wire.Listener) (rawListener, error) {
+// open makes the listening socket, or uses the inherited one.
+func (s *sockets) open(ctx context.Context, from *inherited, spec wire.Listener) (rawListener, error) {
 	if from == nil {
 		ln, err := s.config.Listen(ctx, spec.Network, spec.Address)
 		if err != nil {

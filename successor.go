@@ -18,6 +18,8 @@ type offer struct {
 	generation int           // this process's, from COMMIT
 	takeover   int           // the takeover socket that came with FINAL, or -1
 	draining   []*peer       // generations that FINAL named
+	resumed    string        // why it was taken back
+	unpause    func()        // ends what giveBack began, and waits for it
 }
 
 // greet says HELLO to the incumbent.
@@ -29,37 +31,6 @@ func (l *life) greet() error {
 	defer func() { _ = self.Close() }()
 	hello := l.process.hello(wire.RoleSuccessor)
 	return l.peer.link.Send(0, &hello, self.FD())
-}
-
-// successorFrame handles what only an incumbent says to its successor, and generations that hold connections to each other.
-func (l *life) successorFrame(f *wire.Frame) {
-	switch m := f.Message.(type) {
-	case *wire.Offer:
-		l.offered(f, m)
-	case *wire.Listeners:
-		l.inherit(f, m)
-	case *wire.Carry:
-		l.carried(f, m)
-	case *wire.Preview:
-		l.preview(f, m)
-	case *wire.Freeze:
-		l.told(f, onFreeze, "")
-	case *wire.Commit:
-		l.offer.generation = m.Generation
-		l.told(f, onCommit, "")
-	case *wire.Final:
-		l.finalized(f, m)
-	case *wire.Resume:
-		l.told(f, onResume, m.Reason)
-	case *wire.Ping:
-		l.send(&wire.Pong{Seq: m.Seq, Connections: l.process.sockets.count()})
-	case *wire.Conns:
-		l.receive(l.peer, f, m)
-	case *wire.Gone:
-		closeDescriptors(f)
-	default:
-		l.unexpected(f)
-	}
 }
 
 // told raises the event of a frame that only an incumbent sends.
@@ -88,6 +59,7 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 	l.offer.attempt, l.offer.incumbent = f.Attempt, m.Generation
 	l.attempts = f.Attempt
 	l.generation, l.consumed = m.Generation+1, m.Generation+1 // until COMMIT says otherwise
+	l.process.setGeneration(l.generation)
 	for _, spec := range m.Listeners {
 		l.offer.inherited = append(l.offer.inherited, &inherited{spec: spec, fd: -1})
 	}
@@ -170,9 +142,17 @@ func (l *life) preview(f *wire.Frame, m *wire.Preview) {
 		}
 		return
 	}
-	if !ln.give(l.process.sockets.wrap(ln, raw)) {
-		_ = raw.Close()
+	if c := l.process.sockets.wrap(ln, raw); !ln.give(c) {
+		_ = c.Close()
 	}
+}
+
+// orphan goes on with what came of the offer: the incumbent died before it had sent everything, and nobody else holds these
+// sockets.
+func (l *life) orphan() {
+	o := l.offer
+	l.process.sockets.inherit(o.inherited[:o.received])
+	close(o.complete)
 }
 
 // serve begins to accept, at COMMIT.
@@ -180,7 +160,7 @@ func (l *life) serve() {
 	l.generation, l.consumed = l.offer.generation, l.offer.generation
 	l.accept()
 	l.send(&wire.Serving{})
-	l.log.Info("serving on probation", "attempt", l.number(), "generation", l.generation)
+	l.log.Info("serving on probation", "attempt", l.number(), "generation", l.generation, "pid", l.process.pid)
 }
 
 // open makes this generation the incumbent where no COMMIT did: it is the first, or the one before died before its COMMIT,
@@ -256,10 +236,4 @@ func (l *life) finalized(f *wire.Frame, m *wire.Final) {
 		l.offer.draining = append(l.offer.draining, p)
 	}
 	l.raise(onFinal, "")
-}
-
-func closeDescriptors(f *wire.Frame) {
-	for _, fd := range descriptors(f) {
-		_ = platform.CloseFD(fd)
-	}
 }

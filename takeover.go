@@ -96,18 +96,14 @@ func (t *takeover) open(l *life) {
 	if t.process.config.Name == "" || off() {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.listener == nil {
-		if err := t.bindLocked(); err != nil {
-			t.process.config.Logger.Error("no takeover socket: this service cannot be joined", "service", t.process.config.Name, "error", err)
-			return
-		}
-	}
-	ln := t.listener
 	t.wait.Add(1)
 	go func() {
 		defer t.wait.Done()
+		ln, err := t.bound()
+		if err != nil {
+			t.process.config.Logger.Error("no takeover socket: this service cannot be joined", "service", t.process.config.Name, "error", err)
+			return
+		}
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -120,6 +116,21 @@ func (t *takeover) open(l *life) {
 			}()
 		}
 	}()
+}
+
+// bound is the socket: the one that came with FINAL, or a new one.
+func (t *takeover) bound() (*net.UnixListener, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.ctx.Err() != nil:
+		return nil, t.ctx.Err()
+	case t.listener == nil:
+		if err := t.bindLocked(); err != nil {
+			return nil, err
+		}
+	}
+	return t.listener, nil
 }
 
 // bindLocked makes the socket. A path that nobody answers at is a dead process's; under the lock it can be nobody else's.
@@ -182,7 +193,7 @@ func (t *takeover) hand() (fd int, ok bool) {
 	return fd, err == nil
 }
 
-// close stops answering. The path goes with the service, not with a generation.
+// close stops answering; conversations end soon after, see wait. The path goes with the service, not with a generation.
 func (t *takeover) close() {
 	t.stop()
 	t.mu.Lock()
@@ -194,7 +205,6 @@ func (t *takeover) close() {
 		t.listener = nil
 	}
 	t.mu.Unlock()
-	t.wait.Wait()
 }
 
 // converse answers one link, until it is a successor's or ends.
@@ -217,7 +227,7 @@ func (t *takeover) converse(l *life, socket *platform.Socket) {
 	_ = link.SetReceiveDeadline(time.Now().Add(linkTimeout))
 	f, err := link.Receive()
 	if errors.Is(err, wire.ErrCritical) {
-		t.deny(link, 0, wire.CodeUnsupported, l.unsupported(err))
+		t.deny(link, 0, wire.CodeUnsupported, unsupported(err, t.process.build, wire.Build{}))
 		return
 	}
 	hello, ok := f.Message.(*wire.Hello)
@@ -260,6 +270,9 @@ func (t *takeover) deny(link *wire.Link, attempt int, code wire.Code, err error)
 func (t *takeover) obey(l *life, link *wire.Link) {
 	for {
 		_ = link.SetReceiveDeadline(time.Now().Add(controlIdle))
+		if t.ctx.Err() != nil {
+			return
+		}
 		f, err := link.Receive()
 		if err != nil {
 			return
@@ -310,6 +323,10 @@ func newJoiner(t *takeover, link *wire.Link, f *wire.Frame, creds platform.Crede
 	if proof.PID() != creds.PID {
 		_ = proof.Close()
 		return nil, fmt.Errorf("%w: the pidfd is of process %d, the link of process %d", ErrDenied, proof.PID(), creds.PID)
+	}
+	if err := proof.Signalable(); err != nil {
+		_ = proof.Close()
+		return nil, fmt.Errorf("%w: process %d could not be fenced: %w", ErrDenied, creds.PID, err)
 	}
 	return &joiner{t, &peer{link: link, process: &stranger{proof}, build: build, features: features}}, nil
 }

@@ -1,2 +1,10 @@
-// Package examples holds runnable services, each the smallest that shows its point.
+// Package examples holds runnable services, each the smallest that shows its point:
+//
+//	dropin   one line, where http.ListenAndServe stood
+//	http     net/http, with the four calls that the one line stands for
+//	gin      the same for a Gin engine
+//	workers  background work, done by one generation at a time
+//	demo     all of it under load: ten good builds, four bad ones, and what was lost
+//
+// Each but the demo listens on $ADDR, by default 127.0.0.1:8080.
 package examples

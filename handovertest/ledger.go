@@ -119,7 +119,8 @@ func (l ledger) diedHolding(loss Loss, deaths []death) bool {
 		}
 	}
 	for _, d := range deaths {
-		if d.pid == holder.pid && holder.pid != 0 && !loss.At.Before(d.at) && !holder.at.After(d.at) {
+		// The instant of a death is the one before the signal was sent: the process may have accepted a little longer.
+		if d.pid == holder.pid && holder.pid != 0 && !loss.At.Before(d.at) {
 			return true
 		}
 	}

@@ -1,4 +1,4 @@
-// Command http is the smallest service that knows its generation. Replace its file and send it SIGUSR2.
+// Command http is the smallest service that knows its generation. Build it anew at the same path, send SIGUSR2, and ask again.
 package main
 
 import (

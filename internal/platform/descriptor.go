@@ -24,6 +24,12 @@ func FD(c syscall.Conn) (int, error) {
 // CloseFD closes a descriptor that the caller owns and that no net.Conn or os.File stands for.
 func CloseFD(fd int) error { return os.NewSyscallError("close", closeFD(fd)) }
 
+// Duplicate returns another descriptor of what fd stands for, close-on-exec; the caller owns it.
+func Duplicate(fd int) (int, error) {
+	other, err := duplicate(fd)
+	return other, os.NewSyscallError("fcntl", err)
+}
+
 // SocketKind tells what a descriptor from outside really is: network as package net names it, without the digit
 // ("tcp", "udp", "unix", "unixgram", "unixpacket"), whether it listens, and its own address as package net prints it
 // ("127.0.0.1:80", "[::]:80", "/run/x.sock", "@abstract"; empty for an unnamed unix socket). The descriptor stays the

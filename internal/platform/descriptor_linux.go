@@ -12,6 +12,8 @@ import (
 
 func closeFD(fd int) error { return unix.Close(fd) }
 
+func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
+
 func socketKind(fd int) (network string, listening bool, addr string, err error) {
 	var domain, kind, protocol, accepting int
 	for _, o := range []struct {

@@ -100,7 +100,7 @@ func TestFreeDescriptorsCountsDown(t *testing.T) {
 	}
 	fd, err := FD(f)
 	must(t, err)
-	d := duplicate(t, fd)
+	d := duplicated(t, fd)
 	must(t, CloseFD(d))
 	if CloseFD(d) == nil {
 		t.Fatal("closed twice without an error")

@@ -18,7 +18,7 @@ func handed(t *testing.T, c syscall.Conn) int {
 	t.Helper()
 	fd, err := FD(c)
 	must(t, err)
-	return duplicate(t, fd)
+	return duplicated(t, fd)
 }
 
 func listen(t *testing.T, network, addr string) *net.TCPListener {

@@ -121,7 +121,7 @@ func isNonblocking(t *testing.T, fd int) bool {
 }
 
 // duplicate gives a descriptor that can be handed over, as one received from a peer would be.
-func duplicate(t *testing.T, fd int) int {
+func duplicated(t *testing.T, fd int) int {
 	t.Helper()
 	d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	must(t, err)

@@ -96,17 +96,22 @@ func (p *Pidfd) waited(err error) error {
 
 // Kill sends SIGKILL; nil if the process has ended already. It is dead only when Wait says so. A process of another
 // PID namespace cannot be signalled (EINVAL), nor can one of another user (EPERM).
-func (p *Pidfd) Kill() error {
+func (p *Pidfd) Kill() error { return p.signal("kill", killSignal) }
+
+// Signalable returns nil if Kill could reach the process: it is of this user and in this PID namespace, or dead already.
+func (p *Pidfd) Signalable() error { return p.signal("signal", 0) }
+
+func (p *Pidfd) signal(what string, signal int) error {
 	raw, err := p.file.SyscallConn()
 	if err != nil {
-		return p.failed("kill", err)
+		return p.failed(what, err)
 	}
 	var fault error
-	if err := raw.Control(func(fd uintptr) { fault = pidfdKill(int(fd)) }); err != nil {
-		return p.failed("kill", err)
+	if err := raw.Control(func(fd uintptr) { fault = pidfdSignal(int(fd), signal) }); err != nil {
+		return p.failed(what, err)
 	}
 	if fault != nil {
-		return p.failed("kill", fault)
+		return p.failed(what, fault)
 	}
 	return nil
 }

@@ -47,8 +47,10 @@ func fdinfoPid(fd int) (int, error) {
 
 func pidfdDead(fd int) bool { return pollNow(fd, unix.POLLIN) }
 
-func pidfdKill(fd int) error {
-	err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+const killSignal = int(unix.SIGKILL)
+
+func pidfdSignal(fd, signal int) error {
+	err := unix.PidfdSendSignal(fd, unix.Signal(signal), nil, 0)
 	if err == unix.ESRCH {
 		return nil
 	}

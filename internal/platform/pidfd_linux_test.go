@@ -141,7 +141,7 @@ func TestWhatIsNoPidfdIsRefusedAndClosed(t *testing.T) {
 	defer w.Close()
 	fd, err := FD(r)
 	must(t, err)
-	fake := duplicate(t, fd)
+	fake := duplicated(t, fd)
 	if _, err := PidfdFromFD(fake); err == nil || isOpen(fake) {
 		t.Fatalf("a pipe as a pidfd: %v", err)
 	}

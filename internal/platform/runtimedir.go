@@ -9,7 +9,7 @@ import (
 var ErrLocked = errors.New("locked by another process")
 
 // RuntimeDir returns the directory of takeover sockets, absolute, and makes it if it is missing. It is explicit (what
-// $HANDOVER_DIR says) or, if that is empty, $XDG_RUNTIME_DIR/handover, else /run/handover for root, else
+// $HANDOVER_RUNTIME_DIR says) or, if that is empty, $XDG_RUNTIME_DIR/handover, else /run/handover for root, else
 // handover-<uid> in the temporary directory.
 //
 // Whoever can write there can take the service over, so it must be a directory and no link, be owned by this process's

@@ -23,7 +23,7 @@ func runtimeDir(explicit string) (string, error) {
 		return "", fmt.Errorf("find runtime directory: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTDIR) {
-		return "", fmt.Errorf("make runtime directory %q: %w; set HANDOVER_DIR to a directory that this user can make", dir, err)
+		return "", fmt.Errorf("make runtime directory %q: %w; set HANDOVER_RUNTIME_DIR to a directory that this user can make", dir, err)
 	}
 	// Whatever stood there already, even if made by somebody else a moment ago, is judged as it is.
 	info, err := os.Lstat(dir)
@@ -50,15 +50,15 @@ func defaultRuntimeDir() string {
 func checkRuntimeDir(dir string, info fs.FileInfo) error {
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
-		return fmt.Errorf("runtime directory %q is a symbolic link: set HANDOVER_DIR to where it leads", dir)
+		return fmt.Errorf("runtime directory %q is a symbolic link: set HANDOVER_RUNTIME_DIR to where it leads", dir)
 	case !info.IsDir():
-		return fmt.Errorf("runtime directory %q is not a directory: remove it, or set HANDOVER_DIR to another path", dir)
+		return fmt.Errorf("runtime directory %q is not a directory: remove it, or set HANDOVER_RUNTIME_DIR to another path", dir)
 	}
 	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != os.Geteuid() {
-		return fmt.Errorf("runtime directory %q is owned by uid %d, not by %d: set HANDOVER_DIR to a directory of this user", dir, owner, os.Geteuid())
+		return fmt.Errorf("runtime directory %q is owned by uid %d, not by %d: set HANDOVER_RUNTIME_DIR to a directory of this user", dir, owner, os.Geteuid())
 	}
 	if mode := info.Mode().Perm(); mode != 0o700 {
-		return fmt.Errorf("runtime directory %q has mode %#o, not 0700: run chmod 700 on it, or set HANDOVER_DIR to another path", dir, mode)
+		return fmt.Errorf("runtime directory %q has mode %#o, not 0700: run chmod 700 on it, or set HANDOVER_RUNTIME_DIR to another path", dir, mode)
 	}
 	return nil
 }

@@ -210,11 +210,11 @@ func TestNewSocketRefusesAndClosesWhatIsNoLink(t *testing.T) {
 	must(t, err)
 	defer ln.Close()
 	for name, fd := range map[string]int{
-		"pipe":            duplicate(t, must2(FD(r))),
+		"pipe":            duplicated(t, must2(FD(r))),
 		"tcp":             must2(unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)),
 		"unix datagram":   must2(unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)),
 		"unconnected":     must2(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)),
-		"listening":       duplicate(t, must2(FD(ln.(*net.UnixListener)))),
+		"listening":       duplicated(t, must2(FD(ln.(*net.UnixListener)))),
 		"not a file":      -1,
 		"closed long ago": 1 << 20,
 	} {

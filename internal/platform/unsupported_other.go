@@ -31,6 +31,8 @@ func readable(*net.UnixConn) bool { return false }
 
 func closeFD(int) error { return unsupported("closing a descriptor") }
 
+func duplicate(int) (int, error) { return -1, unsupported("duplicating a descriptor") }
+
 func socketKind(int) (string, bool, string, error) {
 	return "", false, "", unsupported("examining a socket")
 }
@@ -61,7 +63,9 @@ func preparePidfd(int) (int, error) { return 0, unsupported("pidfd") }
 
 func pidfdDead(int) bool { return false }
 
-func pidfdKill(int) error { return unsupported("pidfd") }
+const killSignal = 9
+
+func pidfdSignal(int, int) error { return unsupported("pidfd") }
 
 func notify(context.Context, string, string, []int) error { return unsupported("sd_notify") }
 

@@ -29,7 +29,7 @@ var newMessage = map[Kind]func() Message{
 	KindPong: func() Message { return new(Pong) }, KindStatus: func() Message { return new(Status) },
 	KindUpgrade: func() Message { return new(Upgrade) }, KindStop: func() Message { return new(Stop) },
 	KindReply: func() Message { return new(Reply) }, KindRegister: func() Message { return new(Register) },
-	KindVote: func() Message { return new(Vote) },
+	KindVote: func() Message { return new(Vote) }, KindResumed: func() Message { return new(Resumed) },
 }
 
 // binaryMessage is a bulk frame: it lays itself out.

@@ -59,6 +59,7 @@ const (
 	KindReply
 	KindRegister
 	KindVote
+	KindResumed
 )
 
 var kindNames = [...]string{
@@ -67,7 +68,7 @@ var kindNames = [...]string{
 	KindCommit: "COMMIT", KindServing: "SERVING", KindFinal: "FINAL", KindConn: "CONN", KindConnAck: "CONN_ACK",
 	KindGone: "GONE", KindAbort: "ABORT", KindResume: "RESUME", KindReturn: "RETURN", KindReturned: "RETURNED",
 	KindRedirect: "REDIRECT", KindPing: "PING", KindPong: "PONG", KindStatus: "STATUS", KindUpgrade: "UPGRADE",
-	KindStop: "STOP", KindReply: "REPLY", KindRegister: "REGISTER", KindVote: "VOTE",
+	KindStop: "STOP", KindReply: "REPLY", KindRegister: "REGISTER", KindVote: "VOTE", KindResumed: "RESUMED",
 }
 
 func (k Kind) String() string {

@@ -48,6 +48,7 @@ type Listener struct {
 	Ordinal int    `json:"ordinal"`         // counts listeners of the same network and address
 	Bound   string `json:"bound,omitempty"` // as the kernel has it
 	Packet  bool   `json:"packet,omitempty"`
+	Shared  bool   `json:"shared,omitempty"` // held by someone outside the service too, as by systemd
 }
 
 // Key names the listener in one string.
@@ -157,9 +158,13 @@ type Return struct {
 // Returned says that the successor accepts nothing and runs nothing more.
 type Returned struct{}
 
+// Resumed says that the incumbent serves again: what the successor still holds may follow to it.
+type Resumed struct{}
+
 // Redirect names the generation to which the link that rides on it leads.
 type Redirect struct {
-	Generation int `json:"generation"`
+	Generation int      `json:"generation"`
+	Listeners  []string `json:"listeners"` // the keys it listens on; the others are closed for good
 }
 
 // Ping asks for a sign of life.
@@ -167,13 +172,10 @@ type Ping struct {
 	Seq uint64 `json:"seq"`
 }
 
-// Pong answers Ping with what was served since the commit.
+// Pong answers Ping.
 type Pong struct {
-	Seq      uint64 `json:"seq"`
-	Requests uint64 `json:"requests,omitempty"`
-	Errors   uint64 `json:"errors,omitempty"`
-	// Connections are open at this moment: what a crash would cost.
-	Connections int `json:"connections,omitempty"`
+	Seq         uint64 `json:"seq"`
+	Connections int    `json:"connections,omitempty"` // open at this moment: what a crash would cost
 }
 
 // Status asks how the service is.
@@ -235,6 +237,7 @@ func (*Abort) Kind() Kind     { return KindAbort }
 func (*Resume) Kind() Kind    { return KindResume }
 func (*Return) Kind() Kind    { return KindReturn }
 func (*Returned) Kind() Kind  { return KindReturned }
+func (*Resumed) Kind() Kind   { return KindResumed }
 func (*Redirect) Kind() Kind  { return KindRedirect }
 func (*Ping) Kind() Kind      { return KindPing }
 func (*Pong) Kind() Kind      { return KindPong }

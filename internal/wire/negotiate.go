@@ -23,8 +23,8 @@ func Features() []string {
 
 // UnsupportedError says that two speakers cannot understand each other. It names both.
 type UnsupportedError struct {
-	Reason            string
-	Ours, Theirs      Range
+	Reason               string
+	Ours, Theirs         Range
 	OurBuild, TheirBuild Build
 }
 

@@ -11,7 +11,7 @@ var (
 	newBuild = Build{Path: "example.com/shop", Version: "v1.5.0", Revision: "08bc0c6a5d9b3a9f6fa6b1c1c1d3a1e6b5f7c2d4", Go: "go1.26.1"}
 
 	web   = Listener{Network: "tcp", Address: ":8080", Bound: "[::]:8080"}
-	dns   = Listener{Network: "udp", Address: "127.0.0.1:5353", Ordinal: 1, Bound: "127.0.0.1:5353", Packet: true}
+	dns   = Listener{Network: "udp", Address: "127.0.0.1:5353", Ordinal: 1, Bound: "127.0.0.1:5353", Packet: true, Shared: true}
 	admin = Listener{Network: "unix", Address: "/run/shop/admin.sock"}
 
 	successorHello = Hello{Protocol: Protocols, Features: Features(), Role: RoleSuccessor, PID: 4202, Build: newBuild}
@@ -54,7 +54,7 @@ func handover() transcript {
 			step{"S>I", 7, &Serving{}, 0, nil},
 			step{"I>S", 7, &Ping{Seq: 1}, 0, nil},
 			step{"I>S", 7, &Preview{Key: web.Key()}, 1, nil},
-			step{"S>I", 7, &Pong{Seq: 1, Requests: 1200, Errors: 1, Connections: 310}, 0, nil},
+			step{"S>I", 7, &Pong{Seq: 1, Connections: 310}, 0, nil},
 			step{"I>S", 7, &Final{Takeover: true}, 1, nil},
 			step{"I>S", 7, &Conns{Conns: []Conn{
 				idle,
@@ -110,6 +110,7 @@ func resumed(by string) transcript {
 		steps: append(steps,
 			step{"I>S", 7, &Resume{Reason: reason}, 0, nil},
 			step{"S>I", 7, &Returned{}, 0, nil},
+			step{"I>S", 7, &Resumed{}, 0, nil},
 			step{"S>I", 7, &Conns{Conns: []Conn{idle}}, 1, nil},
 			step{"I>S", 7, &Verdicts{Verdicts: []ConnVerdict{{1, Accepted}}}, 0, nil},
 			step{"S>I", 7, &Gone{}, 0, nil},
@@ -124,8 +125,8 @@ func redirected() transcript {
 		name:  "redirect",
 		about: "Generation 3 hands over to 4 while 2 still drains: the two get a link of their own.",
 		steps: []step{
-			{"I>S", 7, &Final{Takeover: true, Draining: []Drainer{{Generation: 2, PID: 4007}}}, 2, nil},
-			{"I>D", 0, &Redirect{Generation: 4}, 1, nil},
+			{"I>S", 7, &Final{Takeover: true, Draining: []Drainer{{Generation: 2, PID: 4007}}}, 3, nil},
+			{"I>D", 0, &Redirect{Generation: 4, Listeners: []string{web.Key()}}, 2, nil},
 			{"D>S", 0, &draining, 1, nil},
 			{"S>D", 0, &answer, 1, nil},
 			{"D>S", 0, &Conns{Conns: []Conn{idle}}, 1, nil},

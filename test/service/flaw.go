@@ -6,6 +6,9 @@ import (
 	"sync/atomic"
 )
 
+// failure is asked for by the request of that id.
+var failure = make(chan struct{}, 100)
+
 // flawed gives h the flaws that show in its answers. Requests of the check, which come before the commit, are answered.
 func flawed(h http.Handler) http.Handler {
 	var requests atomic.Int64
@@ -18,6 +21,8 @@ func flawed(h http.Handler) http.Handler {
 				return
 			case flaw == "crash" && n >= 10:
 				os.Exit(3)
+			case r.URL.Query().Get("id") == "fail":
+				defer func() { failure <- struct{}{} }()
 			}
 		} else if flaw == "deaf" && requests.Load() > 0 {
 			<-r.Context().Done()

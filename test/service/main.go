@@ -27,7 +27,7 @@ var (
 	//   deaf          its handlers never answer, once it serves
 	//   crash         ends with status 3 at the tenth request after the commit
 	//   stuck         its background work ignores its context
-	//   failing       its background work fails as soon as it serves
+	//   failing       its background work fails once it was asked for id=fail
 	//   elsewhere     listens at another address
 	flaw string
 )
@@ -77,7 +77,12 @@ func run(ctx context.Context) error {
 		fmt.Fprintf(os.Stderr, "msg=%q pid=%d\n", "background work begins", os.Getpid())
 		switch flaw {
 		case "failing":
-			return errors.New("background work has no luck")
+			select {
+			case <-failure:
+				return errors.New("background work has no luck")
+			case <-ctx.Done():
+				return nil
+			}
 		case "stuck":
 			select {}
 		}

@@ -37,11 +37,11 @@ func serve(ctx context.Context, log *slog.Logger, address string) error {
 
 		// A demo is in a hurry. A service would be content with the defaults.
 		Check:         answersOK,
-		CheckTimeout:  500 * time.Millisecond,
+		CheckTimeout:  300 * time.Millisecond,
 		CheckInterval: 100 * time.Millisecond,
 		CheckFailures: 3,
 		Probation:     200 * time.Millisecond,
-		DrainTimeout:  3 * time.Second,
+		DrainTimeout:  5 * time.Second,
 	})
 	if err != nil {
 		return err

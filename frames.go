@@ -1,0 +1,131 @@
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// happened sorts what a peer reports.
+func (l *life) happened(h happening) {
+	mine := h.peer == l.peer
+	switch {
+	case !mine && !slices.Contains(l.drainers, h.peer):
+		closeDescriptors(h.frame) // of a peer that was let go meanwhile
+	case h.err != nil && mine:
+		l.misunderstood(h.err)
+	case h.frame != nil && mine:
+		l.frame(h.frame)
+	case h.frame != nil:
+		l.drainerFrame(h.peer, h.frame)
+	case mine:
+		l.raise(h.on, h.why)
+	case h.on == onDead:
+		l.log.Info("draining generation is gone", "generation", h.peer.generation, "pid", h.peer.process.pid(), "how", h.why)
+		l.drop(h.peer)
+	}
+}
+
+// frame handles what the peer of the handover under way says.
+func (l *life) frame(f *wire.Frame) {
+	switch m := f.Message.(type) {
+	case *wire.Hello:
+		l.greeted(f, m)
+	case *wire.Ack:
+		l.acknowledged(f, m)
+	case *wire.Adopted:
+		l.adoptedBy(f, m)
+	case *wire.Ready:
+		l.attempted(f, onReady)
+	case *wire.Imported:
+		l.attempted(f, onImported)
+	case *wire.Serving:
+		l.attempted(f, onServing)
+	case *wire.Returned:
+		l.attempted(f, onReturned)
+	case *wire.Return:
+		if l.attempt != nil {
+			l.attempt.refuse(wire.CodeFailed, errors.New(m.Reason))
+		}
+		l.attempted(f, onReturn)
+	case *wire.Pong:
+		if l.attempt != nil && l.attempt.watch != nil {
+			l.attempt.watch.pong(m)
+		}
+	case *wire.Abort:
+		l.abortedBy(f, m)
+	case *wire.Verdicts:
+		l.follow.verdicts(m)
+	case *wire.Redirect:
+		l.follow.redirect(f, m)
+	case *wire.Upgrade:
+		l.askedToUpgrade(l.peer, f)
+	case *wire.Reply:
+		l.log.Info("upgrade asked of the generation that serves", "attempt", m.Attempt, "error", m.Error)
+	default:
+		l.successorFrame(f)
+	}
+}
+
+// successorFrame handles what only an incumbent says to its successor, and generations that hold connections to each other.
+func (l *life) successorFrame(f *wire.Frame) {
+	switch m := f.Message.(type) {
+	case *wire.Offer:
+		l.offered(f, m)
+	case *wire.Listeners:
+		l.inherit(f, m)
+	case *wire.Carry:
+		l.carried(f, m)
+	case *wire.Preview:
+		l.preview(f, m)
+	case *wire.Freeze:
+		l.told(f, onFreeze, "")
+	case *wire.Commit:
+		if l.offer != nil {
+			l.offer.generation = m.Generation
+		}
+		l.told(f, onCommit, "")
+	case *wire.Final:
+		l.finalized(f, m)
+	case *wire.Resume:
+		l.told(f, onResume, m.Reason)
+	case *wire.Resumed:
+		l.told(f, onResumed, "")
+	case *wire.Ping:
+		l.send(&wire.Pong{Seq: m.Seq, Connections: l.process.sockets.count()})
+	case *wire.Conns:
+		l.receive(l.peer, f, m)
+	case *wire.Gone:
+		closeDescriptors(f)
+	default:
+		l.unexpected(f)
+	}
+}
+
+// drainerFrame handles what a generation says that has left.
+func (l *life) drainerFrame(from *peer, f *wire.Frame) {
+	switch m := f.Message.(type) {
+	case *wire.Hello:
+		closeDescriptors(f)
+		from.build, from.generation = m.Build, m.Generation
+		hello := l.process.hello(wire.RoleIncumbent)
+		_ = from.link.Send(0, &hello)
+	case *wire.Conns:
+		l.receive(from, f, m)
+	case *wire.Upgrade:
+		l.askedToUpgrade(from, f)
+	case *wire.Gone:
+		l.log.Info("draining generation has finished", "generation", from.generation, "pid", from.process.pid())
+	default:
+		closeDescriptors(f)
+	}
+}
+
+// unexpected breaks the link to a peer that said what it must not say now.
+func (l *life) unexpected(f *wire.Frame) {
+	closeDescriptors(f)
+	l.log.Warn("unexpected frame: the link is broken", "state", l.state.String(), "frame", f.Kind().String())
+	l.raise(onEOF, fmt.Sprintf("unexpected %s in state %s", f.Kind(), l.state))
+}

@@ -1,0 +1,219 @@
+//go:build debian
+
+package systemd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	bootTimeout = time.Minute
+	killTimeout = 10 * time.Second
+
+	// commandTimeout bounds a command inside; the longest is a stop, for which the unit has 90 seconds.
+	commandTimeout = 2 * time.Minute
+)
+
+// machine is a systemd that was booted for one test.
+type machine struct {
+	t       *testing.T
+	booted  *exec.Cmd
+	root    string // its files, as they are seen from here
+	journal *journal
+
+	whenEnded []func() // waits for what ends with the machine
+}
+
+// boot boots a machine and waits until it is up. It ends with the test, or with this process.
+func boot(t *testing.T) *machine {
+	t.Helper()
+	m := &machine{t: t}
+	ready := listenForReady(t)
+	var console bytes.Buffer
+	m.booted = exec.Command(script, "boot", tree(t))
+	m.booted.Env = append(os.Environ(), "NOTIFY_SOCKET="+ready.LocalAddr().String())
+	m.booted.Stdout, m.booted.Stderr = &console, &console
+	m.booted.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	ended, err := startAndReap(m.booted)
+	if err != nil {
+		t.Fatalf("boot: %v", err)
+	}
+	t.Cleanup(func() {
+		m.kill(ended)
+		for _, wait := range m.whenEnded {
+			wait()
+		}
+	})
+	if err := awaitReady(ready, ended); err != nil {
+		t.Fatalf("boot: %v", err)
+	}
+	m.root = fmt.Sprintf("/proc/%d/root", m.init())
+	m.journal = follow(t, m.command(context.Background(), "journalctl", "--follow", "--lines=all", "--output=json"))
+	m.whenEnded = append(m.whenEnded, m.journal.close)
+	return m
+}
+
+// startAndReap starts cmd from a thread that lives as long as the process does: the death signal is that of a thread's end.
+func startAndReap(cmd *exec.Cmd) (ended chan struct{}, err error) {
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it was killed; or systemd ended, and says why
+		}
+	}()
+	return ended, <-started
+}
+
+func listenForReady(t *testing.T) *net.UnixConn {
+	t.Helper()
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(t.TempDir(), "notify")})
+	if err != nil {
+		t.Fatalf("boot: %v", err)
+	}
+	return c
+}
+
+// awaitReady waits until systemd is up, and closes the socket: systemd goes on to tell how it is, and would stand still if
+// nobody took it.
+func awaitReady(c *net.UnixConn, ended <-chan struct{}) error {
+	defer c.Close()
+	up := make(chan struct{})
+	defer close(up)
+	go func() {
+		select {
+		case <-ended:
+			_ = c.SetReadDeadline(time.Unix(1, 0))
+		case <-up:
+		}
+	}()
+	if err := c.SetReadDeadline(time.Now().Add(bootTimeout)); err != nil {
+		return err
+	}
+	for message := make([]byte, 4096); ; {
+		n, err := c.Read(message)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(strings.Split(string(message[:n]), "\n"), "READY=1") {
+			return nil
+		}
+	}
+}
+
+// init returns the pid that the machine's process 1 has here, 0 once it is gone.
+func (m *machine) init() int {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", m.booted.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(children)))
+	return pid
+}
+
+// kill ends the machine by its process 1, which the kernel lets go only after every other has gone.
+func (m *machine) kill(ended <-chan struct{}) {
+	m.t.Helper()
+	if pid := m.init(); pid > 0 {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	} else {
+		_ = m.booted.Process.Kill()
+	}
+	timer := time.NewTimer(killTimeout)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		m.t.Errorf("the machine does not end: pid %d", m.booted.Process.Pid)
+		return
+	}
+	if err := m.removeCgroup(); err != nil {
+		m.t.Errorf("remove the machine's cgroup: %v", err)
+	}
+}
+
+func (m *machine) removeCgroup() error {
+	top := fmt.Sprintf("/sys/fs/cgroup/unified/systemd-root-%d", m.booted.Process.Pid)
+	if _, err := os.Stat("/sys/fs/cgroup/unified"); err != nil {
+		top = fmt.Sprintf("/sys/fs/cgroup/systemd-root-%d", m.booted.Process.Pid)
+	}
+	var groups []string
+	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			groups = append(groups, path)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, group := range slices.Backward(groups) {
+		err = errors.Join(err, syscall.Rmdir(group))
+	}
+	return err
+}
+
+// command is a command inside the machine, not started yet.
+func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, script, append([]string{"exec", strconv.Itoa(m.booted.Process.Pid)}, args...)...)
+}
+
+// run runs a command inside the machine and returns what it wrote.
+func (m *machine) run(args ...string) string {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	cmd := m.command(ctx, args...)
+	var faults bytes.Buffer
+	cmd.Stderr = &faults
+	said, err := cmd.Output()
+	if err != nil {
+		m.t.Fatalf("%s: %v\n%s%s", strings.Join(args, " "), err, said, &faults)
+	}
+	return strings.TrimSpace(string(said))
+}
+
+// write makes a file inside the machine.
+func (m *machine) write(path string, content []byte, mode os.FileMode) {
+	m.t.Helper()
+	path = filepath.Join(m.root, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, mode); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// copy makes a file inside the machine that is as the one at from.
+func (m *machine) copy(from, to string, mode os.FileMode) {
+	m.t.Helper()
+	content, err := os.ReadFile(from)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.write(to, content, mode)
+}

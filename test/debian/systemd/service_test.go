@@ -1,0 +1,160 @@
+//go:build debian
+
+package systemd
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/handover-go/handover/handovertest"
+)
+
+const (
+	unit   = "my-service.service"
+	socket = "my-service.socket"
+	units  = "../../../deploy/systemd/handover-alone"
+
+	probation      = time.Second
+	watchdog       = 2 * time.Second
+	upgradeTimeout = 30 * time.Second
+	eventTimeout   = 15 * time.Second
+)
+
+// Whatever the host's C library is, the programs run in the tree: they bring their own.
+var static = []string{"-tags=netgo,osusergo", "-ldflags=-linkmode=external -extldflags=-static"}
+
+// settings quicken the unit for tests, and let the driver see what each process accepted.
+const settings = `[Service]
+WatchdogSec=2
+Environment=HANDOVER_PROBATION=1s HANDOVERTEST_LEDGER=%S/my-service GORACE=atexit_sleep_ms=0
+StateDirectory=my-service
+`
+
+// service is the unit of deploy/systemd in a machine.
+type service struct{ *machine }
+
+// install puts the unit into the machine, with more settings, and does not start it.
+func (m *machine) install(more string) *service {
+	m.t.Helper()
+	m.copy(units+".service", "/etc/systemd/system/"+unit, 0o644)
+	m.copy(units+".socket", "/etc/systemd/system/"+socket, 0o644)
+	m.write("/etc/systemd/system/"+unit+".d/test.conf", []byte(settings+more), 0o644)
+	m.copy(handovertest.Build(m.t, "./service", static...), "/usr/local/bin/my-service", 0o755)
+	m.copy(handovertest.Build(m.t, "./driver", static...), "/usr/local/bin/driver", 0o755)
+	m.run("systemctl", "daemon-reload")
+	return &service{m}
+}
+
+// start starts the unit; as it is of Type=notify, it serves then.
+func (s *service) start() {
+	s.t.Helper()
+	s.run("systemctl", "start", unit)
+}
+
+// get returns a property of the unit.
+func (s *service) get(property string) string {
+	s.t.Helper()
+	return s.run("systemctl", "show", "--value", "--property="+property, unit)
+}
+
+func (s *service) mainPID() int {
+	s.t.Helper()
+	pid, err := strconv.Atoi(s.get("MainPID"))
+	if err != nil {
+		s.t.Fatalf("MainPID: %v", err)
+	}
+	return pid
+}
+
+// expect compares properties of the unit, given as "Name=value".
+func (s *service) expect(wanted ...string) {
+	s.t.Helper()
+	for _, w := range wanted {
+		property, value, _ := strings.Cut(w, "=")
+		if got := s.get(property); got != value {
+			s.t.Errorf("%s=%s, want %s", property, got, value)
+		}
+	}
+}
+
+// await waits until a property has a value. systemd tells changes to clients that have subscribed over D-Bus, and systemctl
+// is none, so it is asked again and again.
+func (s *service) await(property, value string) {
+	s.t.Helper()
+	deadline := time.NewTimer(eventTimeout)
+	defer deadline.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		got := s.get(property)
+		if got == value {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			s.t.Fatalf("%s=%s still, not %s", property, got, value)
+		}
+	}
+}
+
+// upgrade has systemd reload the unit, and waits until the handover is final and systemd knows the new main process, which
+// it returns.
+func (s *service) upgrade() int {
+	s.t.Helper()
+	mark := s.journal.mark()
+	s.run("systemctl", "reload", unit)
+	final := s.journal.await(mark, "final", contains("serving: the handover is final"), upgradeTimeout)
+	s.await("MainPID", final.PID)
+	return s.mainPID()
+}
+
+// beginUpgrade reloads, and returns the successor as soon as it serves on probation.
+func (s *service) beginUpgrade() (successor int) {
+	s.t.Helper()
+	mark := s.journal.mark()
+	s.run("systemctl", "reload", "--no-block", unit)
+	serving := s.journal.await(mark, "on probation", contains("serving on probation"), upgradeTimeout)
+	pid, err := strconv.Atoi(serving.PID)
+	if err != nil {
+		s.t.Fatalf("pid of the successor: %v", err)
+	}
+	return pid
+}
+
+// hold has the generation that serves answer a request for as long as the machine runs.
+func (s *service) hold() {
+	s.t.Helper()
+	client := s.command(context.Background(), "bash", "-c",
+		`exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n' >&3 && exec cat <&3`)
+	output, err := client.StdoutPipe()
+	if err == nil {
+		err = client.Start()
+	}
+	if err != nil {
+		s.t.Fatalf("hold: %v", err)
+	}
+	s.whenEnded = append(s.whenEnded, func() { _ = client.Wait() })
+	if line, err := bufio.NewReader(output).ReadString('\n'); err != nil {
+		s.t.Fatalf("hold: %q, %v", line, err)
+	}
+}
+
+// stop stops the unit, and expects that it ended in good order.
+func (s *service) stop() {
+	s.t.Helper()
+	s.run("systemctl", "stop", unit)
+	s.expect("ActiveState=inactive", "Result=success", "MainPID=0")
+}
+
+// count is how often what is repeated is repeated: few times, or all with HANDOVER_COUNT=full.
+func count(few, all int) int {
+	if os.Getenv("HANDOVER_COUNT") == "full" {
+		return all
+	}
+	return few
+}
