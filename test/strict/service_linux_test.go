@@ -192,6 +192,8 @@ func (s *service) clean() {
 	for _, g := range s.generations {
 		if err := g.end(ctx); err != nil {
 			s.t.Error(err)
+		} else if !g.known {
+			g.reap() // its parent, killed as well, may not have come to it
 		}
 		g.close()
 	}

@@ -29,15 +29,16 @@ const (
 	bootTimeout = time.Minute
 	killTimeout = 10 * time.Second
 
-	// commandTimeout bounds a command inside; the longest is a stop, for which the unit has 90 seconds.
-	commandTimeout = 2 * time.Minute
+	// commandTimeout bounds a command inside; the longest is a stop, which has 20 seconds until systemd kills.
+	commandTimeout = time.Minute
 )
 
 // machine is a systemd that was booted for one test.
 type machine struct {
 	t       *testing.T
 	booted  *exec.Cmd
-	root    string // its files, as they are seen from here
+	console bytes.Buffer // what booting had to say; to be read when it has ended
+	root    string       // its files, as they are seen from here
 	journal *journal
 
 	whenEnded []func() // waits for what ends with the machine
@@ -48,10 +49,9 @@ func boot(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{t: t}
 	ready := listenForReady(t)
-	var console bytes.Buffer
 	m.booted = exec.Command(script, "boot", tree(t))
 	m.booted.Env = append(os.Environ(), "NOTIFY_SOCKET="+ready.LocalAddr().String())
-	m.booted.Stdout, m.booted.Stderr = &console, &console
+	m.booted.Stdout, m.booted.Stderr = &m.console, &m.console
 	m.booted.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ended, err := startAndReap(m.booted)
 	if err != nil {
@@ -63,7 +63,7 @@ func boot(t *testing.T) *machine {
 			wait()
 		}
 	})
-	if err := awaitReady(ready, ended); err != nil {
+	if err := awaitReady(ended, ready); err != nil {
 		t.Fatalf("boot: %v", err)
 	}
 	m.root = fmt.Sprintf("/proc/%d/root", m.init())
@@ -73,10 +73,12 @@ func boot(t *testing.T) *machine {
 }
 
 // startAndReap starts cmd from a thread that lives as long as the process does: the death signal is that of a thread's end.
-func startAndReap(cmd *exec.Cmd) (ended chan struct{}, err error) {
-	started, ended := make(chan error), make(chan struct{})
+// The context ends with the process.
+func startAndReap(cmd *exec.Cmd) (ended context.Context, err error) {
+	started := make(chan error)
+	ended, end := context.WithCancel(context.Background())
 	go func() {
-		defer close(ended)
+		defer end()
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -99,20 +101,12 @@ func listenForReady(t *testing.T) *net.UnixConn {
 
 // awaitReady waits until systemd is up, and closes the socket: systemd goes on to tell how it is, and would stand still if
 // nobody took it.
-func awaitReady(c *net.UnixConn, ended <-chan struct{}) error {
+func awaitReady(ended context.Context, c *net.UnixConn) error {
 	defer c.Close()
-	up := make(chan struct{})
-	defer close(up)
-	go func() {
-		select {
-		case <-ended:
-			_ = c.SetReadDeadline(time.Unix(1, 0))
-		case <-up:
-		}
-	}()
 	if err := c.SetReadDeadline(time.Now().Add(bootTimeout)); err != nil {
 		return err
 	}
+	defer context.AfterFunc(ended, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })()
 	for message := make([]byte, 4096); ; {
 		n, err := c.Read(message)
 		if err != nil {
@@ -135,7 +129,7 @@ func (m *machine) init() int {
 }
 
 // kill ends the machine by its process 1, which the kernel lets go only after every other has gone.
-func (m *machine) kill(ended <-chan struct{}) {
+func (m *machine) kill(ended context.Context) {
 	m.t.Helper()
 	if pid := m.init(); pid > 0 {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -145,10 +139,13 @@ func (m *machine) kill(ended <-chan struct{}) {
 	timer := time.NewTimer(killTimeout)
 	defer timer.Stop()
 	select {
-	case <-ended:
+	case <-ended.Done():
 	case <-timer.C:
 		m.t.Errorf("the machine does not end: pid %d", m.booted.Process.Pid)
 		return
+	}
+	if m.t.Failed() {
+		m.t.Logf("console: %s", &m.console)
 	}
 	if err := m.removeCgroup(); err != nil {
 		m.t.Errorf("remove the machine's cgroup: %v", err)

@@ -18,18 +18,18 @@ const (
 	socket = "my-service.socket"
 	units  = "../../../deploy/systemd/handover-alone"
 
-	probation      = time.Second
 	watchdog       = 2 * time.Second
 	upgradeTimeout = 30 * time.Second
 	eventTimeout   = 15 * time.Second
 )
 
-// Whatever the host's C library is, the programs run in the tree: they bring their own.
+// The programs run in the tree, whose C library is not the host's: they bring their own.
 var static = []string{"-tags=netgo,osusergo", "-ldflags=-linkmode=external -extldflags=-static"}
 
 // settings quicken the unit for tests, and let the driver see what each process accepted.
 const settings = `[Service]
-WatchdogSec=2
+WatchdogSec=2s
+TimeoutStopSec=20s
 Environment=HANDOVER_PROBATION=1s HANDOVERTEST_LEDGER=%S/my-service GORACE=atexit_sleep_ms=0
 StateDirectory=my-service
 `
@@ -144,11 +144,18 @@ func (s *service) hold() {
 	}
 }
 
-// stop stops the unit, and expects that it ended in good order.
+// stop stops the unit, and expects that every generation ended by itself.
 func (s *service) stop() {
 	s.t.Helper()
+	mark := s.journal.mark()
 	s.run("systemctl", "stop", unit)
 	s.expect("ActiveState=inactive", "Result=success", "MainPID=0")
+	s.journal.await(mark, "stopped", contains("Stopped "+unit), eventTimeout)
+	if killed, found := s.journal.find(mark, contains("with signal SIGKILL")); found {
+		s.t.Errorf("not by itself: %s", killed.Message)
+		return
+	}
+	s.journal.await(mark, "ended", contains("service ended"), eventTimeout)
 }
 
 // count is how often what is repeated is repeated: few times, or all with HANDOVER_COUNT=full.

@@ -73,7 +73,7 @@ func obey(driver *handovertest.Driver, verb, operand string) error {
 		if err != nil {
 			return err
 		}
-		defer process.Release()
+		defer func() { _ = process.Release() }()
 		at := time.Now()
 		if err := process.Kill(); err != nil {
 			return err
