@@ -12,7 +12,7 @@ func (l *life) signalledUpgrade(signal string) {
 	switch {
 	case l.peer != nil && l.attempt == nil && (l.offer != nil || l.state == draining):
 		l.log.Info("upgrade signal passed on to the generation that serves", "signal", signal, "pid", l.peer.process.pid())
-		l.send(&wire.Upgrade{})
+		l.passedOn = l.send(&wire.Upgrade{})
 	default:
 		answer := make(chan ended, 1)
 		l.upgrade(nil, answer)
@@ -22,6 +22,18 @@ func (l *life) signalledUpgrade(signal string) {
 		default: // under way; its end is logged
 		}
 	}
+}
+
+// repliedTo is the answer to an upgrade signal that was passed on. If the handover became final meanwhile, and this
+// generation is the incumbent now, the signal meant it.
+func (l *life) repliedTo(m *wire.Reply) {
+	if l.passedOn && m.Error != "" && l.state == serving {
+		l.passedOn = false
+		l.signalledUpgrade("passed on and come back")
+		return
+	}
+	l.passedOn = false
+	l.log.Info("upgrade signal answered by the generation that serves", "attempt", m.Attempt, "error", m.Error)
 }
 
 // askedToUpgrade is an upgrade signal that another generation passed on.

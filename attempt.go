@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/handover-go/handover/internal/platform"
@@ -13,7 +15,8 @@ import (
 // attempt is one handover, as the incumbent sees it.
 type attempt struct {
 	number     uint32
-	generation int   // the successor's, from COMMIT
+	joined     bool  // someone else started the successor
+	generation int   // its number, from COMMIT
 	reason     error // the first thing that went wrong
 	code       wire.Code
 
@@ -87,7 +90,7 @@ func (l *life) upgrade(joined *joiner, waiter chan<- ended) {
 		refuse(Result{}, fmt.Errorf("%w: state %s", ErrNotReady, l.state))
 	case err != nil && joined == nil:
 		refuse(Result{}, err)
-	case len(l.drainers) >= l.process.config.MaxDraining:
+	case len(l.draining()) >= l.process.config.MaxDraining:
 		refuse(Result{}, fmt.Errorf("%w: %s; wait, end one with SIGTERM, or raise MaxDraining", ErrTooManyDraining, l.describeDrainers()))
 	default:
 		l.attempts++
@@ -96,21 +99,23 @@ func (l *life) upgrade(joined *joiner, waiter chan<- ended) {
 			l.attempt.waiters = append(l.attempt.waiters, waiter)
 		}
 		if joined != nil {
-			l.peer = joined.peer
+			l.attempt.joined, l.peer = true, joined.peer
 		}
 		l.raise(onUpgrade, "")
 	}
 }
 
+// draining are the generations that hold connections still.
+func (l *life) draining() []*peer {
+	return slices.DeleteFunc(slices.Clone(l.drainers), func(d *peer) bool { return d.gone })
+}
+
 func (l *life) describeDrainers() string {
-	s := ""
-	for i, d := range l.drainers {
-		if i > 0 {
-			s += ", "
-		}
-		s += fmt.Sprintf("generation %d (pid %d)", d.generation, d.process.pid())
+	var all []string
+	for _, d := range l.draining() {
+		all = append(all, fmt.Sprintf("generation %d (pid %d)", d.generation, d.process.pid()))
 	}
-	return s
+	return strings.Join(all, ", ")
 }
 
 // begin starts the successor; one that joined has said its HELLO already.
@@ -245,7 +250,7 @@ func (l *life) adoptedBy(f *wire.Frame, m *wire.Adopted) {
 				"attempt", l.attempt.number, "listener", ln.spec.Key())
 		}
 	}
-	if _, child := l.peer.process.(*child); !child && len(m.Adopted) == 0 && len(l.attempt.offered) > 0 {
+	if l.attempt.joined && len(m.Adopted) == 0 && len(l.attempt.offered) > 0 {
 		l.attempt.refuse(wire.CodeDenied, fmt.Errorf("%w: the process that joined listens nowhere that %q does", ErrDenied, l.process.config.Name))
 		l.raise(onAbort, "no listener in common")
 		return

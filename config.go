@@ -65,6 +65,9 @@ type Config struct {
 	// DrainTimeout bounds the time a generation takes to finish what it holds after it stopped serving. Default
 	// HANDOVER_DRAIN_TIMEOUT, else 1 h: only connections that could not follow are held, and they cost little.
 	DrainTimeout time.Duration
+	// StopTimeout bounds the time an ending service takes to finish requests in flight, when no other generation serves.
+	// Default HANDOVER_STOP_TIMEOUT, else 30 s.
+	StopTimeout time.Duration
 	// MaxDraining is how many generations may drain at the same time; Upgrade answers ErrTooManyDraining beyond. Default
 	// HANDOVER_MAX_DRAINING, else 8.
 	MaxDraining int
@@ -138,6 +141,7 @@ func (c Config) withDefaults() (Config, error) {
 	duration(&c.FreezeTimeout, "FreezeTimeout", "HANDOVER_FREEZE_TIMEOUT", 5*time.Second)
 	duration(&c.Probation, "Probation", "HANDOVER_PROBATION", 10*time.Second)
 	duration(&c.DrainTimeout, "DrainTimeout", "HANDOVER_DRAIN_TIMEOUT", time.Hour)
+	duration(&c.StopTimeout, "StopTimeout", "HANDOVER_STOP_TIMEOUT", 30*time.Second)
 	count(&c.MaxDraining, "MaxDraining", "HANDOVER_MAX_DRAINING", 8)
 
 	if strings.ContainsAny(c.Name, "/\x00") || strings.HasPrefix(c.Name, ".") || len(c.Name) > 64 {

@@ -51,8 +51,10 @@ func (c *Config) deadline(s state) (d time.Duration, goesOn bool) {
 		return killInterval, false
 	case aborting:
 		return grace, false
-	case draining, ending:
+	case draining:
 		return c.DrainTimeout, false
+	case ending:
+		return c.StopTimeout, false
 	default:
 		return 0, false // waits for nobody, or for the program
 	}

@@ -208,7 +208,8 @@ func (f *follow) redirect(frame *wire.Frame, m *wire.Redirect) {
 func (f *follow) turn() {
 	l := f.life
 	l.peer.close()
-	l.peer, f.next = f.next, nil
+	l.peer, f.next, f.target = f.next, nil, nil
+	l.process.sockets.setMode(modeStay) // until the new one has answered
 	l.peer.observe(l.inbox, l.done)
 	hello := l.process.hello(wire.RoleDraining)
 	hello.Generation = l.generation

@@ -22,6 +22,8 @@ func (l *life) happened(h happening) {
 		l.drainerFrame(h.peer, h.frame)
 	case mine:
 		l.raise(h.on, h.why)
+	case h.on == onEOF:
+		h.peer.gone = true // it has nothing more to pass on
 	case h.on == onDead:
 		l.log.Info("draining generation is gone", "generation", h.peer.generation, "pid", h.peer.process.pid(), "how", h.why)
 		l.drop(h.peer)
@@ -63,7 +65,7 @@ func (l *life) frame(f *wire.Frame) {
 	case *wire.Upgrade:
 		l.askedToUpgrade(l.peer, f)
 	case *wire.Reply:
-		l.log.Info("upgrade asked of the generation that serves", "attempt", m.Attempt, "error", m.Error)
+		l.repliedTo(m)
 	default:
 		l.successorFrame(f)
 	}
@@ -109,14 +111,18 @@ func (l *life) drainerFrame(from *peer, f *wire.Frame) {
 	switch m := f.Message.(type) {
 	case *wire.Hello:
 		closeDescriptors(f)
-		from.build, from.generation = m.Build, m.Generation
 		hello := l.process.hello(wire.RoleIncumbent)
+		from.build, from.generation = m.Build, m.Generation
+		_, from.features, _ = wire.Negotiate(hello, *m) // without any, nothing will come
 		_ = from.link.Send(0, &hello)
 	case *wire.Conns:
 		l.receive(from, f, m)
 	case *wire.Upgrade:
 		l.askedToUpgrade(from, f)
+	case *wire.Reply:
+		l.repliedTo(m)
 	case *wire.Gone:
+		from.gone = true
 		l.log.Info("draining generation has finished", "generation", from.generation, "pid", from.process.pid())
 	default:
 		closeDescriptors(f)

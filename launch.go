@@ -15,6 +15,9 @@ import (
 // linkVariable tells a successor which of its descriptors is the link to the incumbent.
 const linkVariable = "HANDOVER_LINK"
 
+// managerVariable tells a successor that its parent is the service manager, and which process that is.
+const managerVariable = "HANDOVER_MANAGER"
+
 // launch is how a successor is started. It is settled when New is called: later the directory may have changed, and the
 // file may be gone.
 type launch struct {
@@ -22,10 +25,11 @@ type launch struct {
 	args    []string
 	env     []string
 	dir     string
+	manager int // the pid of systemd, if it is the parent
 }
 
 func newLaunch(c Config) (launch, error) {
-	l := launch{command: c.Command, args: c.Args, env: c.Env, dir: c.Dir}
+	l := launch{command: c.Command, args: c.Args, env: c.Env, dir: c.Dir, manager: serviceManager()}
 	var err error
 	if l.dir == "" {
 		if l.dir, err = os.Getwd(); err != nil {
@@ -81,11 +85,36 @@ func (l launch) start() (*peer, error) {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		ExtraFiles: []*os.File{remote}, // descriptor 3
 	}
-	if err := cmd.Start(); err != nil {
+	p := &peer{link: newLink(local)}
+	if l.manager != 0 {
+		var proof *platform.Pidfd
+		if proof, err = platform.StartSibling(cmd); err == nil {
+			p.process = &stranger{proof}
+		}
+	} else if err = cmd.Start(); err == nil {
+		p.process = newChild(cmd.Process)
+	}
+	if err != nil {
 		_ = local.Close()
 		return nil, fmt.Errorf("start the successor: %w", err)
 	}
-	return &peer{link: newLink(local), process: newChild(cmd.Process)}, nil
+	return p, nil
+}
+
+// serviceManager is the pid of the systemd that started this generation or the first one, and 0 where there is none. Then
+// successors must be its children as this process is: it neither waits for the end nor learns the exit status of a main
+// process that is not.
+func serviceManager() int {
+	parent := os.Getppid()
+	inherited := os.Getenv(managerVariable)
+	_ = os.Unsetenv(managerVariable)
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return 0
+	}
+	if os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()) || inherited == strconv.Itoa(parent) {
+		return parent
+	}
+	return 0
 }
 
 // environment is this process's, with what Config.Env adds, and without what was meant for this process alone.
@@ -94,7 +123,11 @@ func (l launch) environment() []string {
 		name, _, _ := strings.Cut(v, "=")
 		return name == linkVariable || strings.HasPrefix(name, "LISTEN_")
 	})
-	return append(append(env, l.env...), linkVariable+"="+strconv.Itoa(3))
+	env = append(append(env, l.env...), linkVariable+"="+strconv.Itoa(3))
+	if l.manager != 0 {
+		env = append(env, managerVariable+"="+strconv.Itoa(l.manager))
+	}
+	return env
 }
 
 // inheritedLink takes the link out of the environment, so that no process started later believes that it is its own. It

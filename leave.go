@@ -3,6 +3,7 @@ package handover
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/handover-go/handover/internal/platform"
@@ -34,6 +35,9 @@ func (l *life) hand() {
 	}
 	var redirects []redirect
 	for _, d := range l.drainers {
+		if d.gone || !slices.Contains(d.features, wire.FeatureRedirect) || !slices.Contains(l.peer.features, wire.FeatureRedirect) {
+			continue
+		}
 		r, err := newRedirect(d, l.peer)
 		if err != nil {
 			l.log.Warn("a draining generation keeps its connections", "generation", d.generation, "error", err)

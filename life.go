@@ -31,6 +31,7 @@ type life struct {
 	drainers   []*peer  // generations that have left and still hold connections
 	follow     follow   // connections on their way out
 	emptying   int      // listeners that are being emptied
+	passedOn   bool     // an upgrade signal, and no answer has come yet
 
 	inbox chan happening
 	calls chan func()

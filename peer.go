@@ -19,6 +19,7 @@ type peer struct {
 	generation int
 	build      wire.Build
 	features   []string
+	gone       bool // it has drained: its process ends, or has other things to do
 
 	inbox  chan<- happening
 	closed <-chan struct{} // the life behind inbox is over

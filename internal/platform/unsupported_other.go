@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
 	"runtime"
 )
 
@@ -30,6 +31,8 @@ func recv(*net.UnixConn, []byte) (int, []int, error) {
 func readable(*net.UnixConn) bool { return false }
 
 func closeFD(int) error { return unsupported("closing a descriptor") }
+
+func startSibling(*exec.Cmd) (int, error) { return -1, unsupported("starting a sibling") }
 
 func duplicate(int) (int, error) { return -1, unsupported("duplicating a descriptor") }
 

@@ -266,7 +266,11 @@ func killsTheService(f fault) bool {
 func TestStruckWhileTakenBack(t *testing.T) {
 	grid(t, []string{"RETURN", "RESUME", "RETURNED", "RESUMED", "CONN", "CONN_ACK", "GONE"}, strikeReturn, func(f fault) bool {
 		// Killed before it takes back a generation that cannot serve, the incumbent leaves nobody who can.
-		return f.signal == "KILL" && (f.direction == "receive" && f.frame == "RETURN" || f.direction == "send" && f.frame == "RESUME" && f.moment != "after")
+		alone := f.direction == "receive" && f.frame == "RETURN" || f.direction == "send" && f.frame == "RESUME" && f.moment != "after"
+		// Killed once it has said that it serves again, it is the service.
+		service := f.direction == "send" && (f.frame == "RESUMED" && f.moment == "after" || f.frame == "CONN_ACK") ||
+			f.direction == "receive" && (f.frame == "CONN" || f.frame == "GONE")
+		return f.signal == "KILL" && (alone || service)
 	})
 }
 

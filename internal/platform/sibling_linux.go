@@ -1,0 +1,24 @@
+package platform
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+func startSibling(cmd *exec.Cmd) (pidfd int, err error) {
+	pidfd = -1
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT, PidFD: &pidfd}
+	if err := cmd.Start(); err != nil {
+		return -1, err
+	}
+	pid := cmd.Process.Pid
+	if err := cmd.Process.Release(); err != nil {
+		return -1, fmt.Errorf("let go of process %d: %w", pid, err)
+	}
+	if pidfd < 0 { // a kernel without CLONE_PIDFD (before 5.2), below what Supported asks for
+		return -1, os.NewSyscallError("clone", syscall.ENOSYS)
+	}
+	return pidfd, nil
+}
