@@ -209,14 +209,15 @@ func unsupported(err error, ours, theirs wire.Build) error {
 	return &wire.UnsupportedError{Reason: err.Error(), Ours: wire.Protocols, OurBuild: ours, Theirs: wire.Protocols, TheirBuild: theirs}
 }
 
-// send puts a frame on the link to the peer. A link that breaks is noticed by its reader as well, but a peer that has
-// stopped reading only here.
+// send puts a frame on the link to the peer. A link that fails is read to its end, which is then reported like any other: the
+// peer may have died.
 func (l *life) send(m wire.Message, fds ...int) bool {
 	if l.peer == nil {
 		return false
 	}
 	if err := l.peer.link.Send(l.number(), m, fds...); err != nil {
-		l.raise(onEOF, err.Error())
+		l.log.Debug("frame not sent", "attempt", l.number(), "state", l.state.String(), "error", err)
+		_ = l.peer.link.Finish()
 		return false
 	}
 	return true

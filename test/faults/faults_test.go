@@ -48,7 +48,8 @@ type run struct {
 	load    *handovertest.Driver
 	timeout context.Context
 	outcome *handovertest.Watch
-	killed  time.Time // when the fault killed a process
+	kills   []time.Time // of processes
+	crash   bool        // of the only generation
 }
 
 // crowd is a little of everything.
@@ -69,16 +70,23 @@ func startWith(t *testing.T, clients handovertest.Clients, env ...string) *run {
 			"HANDOVER_DRAIN_TIMEOUT=20s",
 		}, env...),
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
+	r := &run{Running: service, t: t, address: address}
+	r.renew()
 	load := service.Load()
 	load.Clients = clients
 	load.Quiet = [2]time.Duration{time.Second, 2 * time.Second}
-	driver, err := handovertest.Drive(ctx, load)
-	if err != nil {
+	var err error
+	if r.load, err = handovertest.Drive(t.Context(), load); err != nil {
 		t.Fatal(err)
 	}
-	return &run{Running: service, t: t, address: address, load: driver, timeout: ctx}
+	return r
+}
+
+// renew bounds everything that is waited for from now on.
+func (r *run) renew() {
+	var cancel context.CancelFunc
+	r.timeout, cancel = context.WithTimeout(r.t.Context(), time.Minute)
+	r.t.Cleanup(cancel)
 }
 
 // line waits for a line of output.
@@ -109,14 +117,21 @@ func (r *run) upgrade() {
 
 func (r *run) settle() string { return r.line(r.outcome, "the handover has no outcome") }
 
-// unrecorded counts the losses of connections that the killed process may have accepted in the last moment, without the time
-// for a line in its ledger: one a client at most can be on its way there.
+// unrecorded counts the losses of connections that a killed process may have accepted in its last moment, without the time
+// for a line in its ledger.
 func (r *run) unrecorded(report handovertest.Report) (n int) {
 	const moment = 50 * time.Millisecond
 	for _, loss := range report.Losses {
-		if loss.Outcome == handovertest.Failed && !r.killed.IsZero() && !loss.At.Before(r.killed) &&
-			loss.At.Sub(r.killed) < time.Second && loss.Opened.After(r.killed.Add(-moment)) && loss.Opened.Before(r.killed.Add(moment)) {
+		if r.crash && loss.Outcome == handovertest.Refused {
 			n++
+			continue
+		}
+		for _, killed := range r.kills {
+			if loss.Outcome == handovertest.Failed && !loss.At.Before(killed) && loss.At.Sub(killed) < time.Second &&
+				loss.Opened.After(killed.Add(-moment)) && loss.Opened.Before(killed.Add(moment)) {
+				n++
+				break
+			}
 		}
 	}
 	return n
@@ -159,8 +174,8 @@ func (r *run) struck(f fault, watch *handovertest.Watch) (pid int) {
 	nanos, _ := strconv.ParseInt(found[2], 10, 64)
 	switch f.signal {
 	case "KILL":
-		r.killed = time.Unix(0, nanos)
-		r.load.Killed(pid, r.killed)
+		r.kills = append(r.kills, time.Unix(0, nanos))
+		r.load.Killed(pid, time.Unix(0, nanos))
 		r.AwaitExit(pid)
 	case "STOP":
 		// The process stands still. If another one serves, it answers; if this one does, nobody can.
@@ -183,7 +198,14 @@ func strike(t *testing.T, f fault) {
 	r.upgrade()
 	pid := r.struck(f, watch)
 	t.Logf("%s: pid %d; %s", f, pid, r.settle())
+	r.crash = f.signal == "KILL" && beforeListeners(f)
 	r.finish()
+}
+
+// beforeListeners reports whether the incumbent is struck while no other process holds its listeners yet. Killed then, it
+// is a crash of the only generation: until its successor listens anew, clients are refused.
+func beforeListeners(f fault) bool {
+	return f.direction == "receive" && f.frame == "HELLO" || f.direction == "send" && (f.frame == "OFFER" || f.frame == "LISTENERS" && f.moment == "before")
 }
 
 // strikeReturn runs one handover to a build that gives up once it has connections, with one fault on the way back.

@@ -1,6 +1,8 @@
 // Command service is the service under test: it answers handovertest's clients, and has, where it was built with one, a flaw.
 //
 //	go build -ldflags "-X main.flaw=exit -X main.build=v2"
+//
+// It listens at $ADDR: addresses with commas between, paths of unix sockets, and after "tls:" addresses where it speaks TLS.
 package main
 
 import (
@@ -16,6 +18,7 @@ import (
 
 	"github.com/handover-go/handover"
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/traffic"
 )
 
 var (
@@ -57,6 +60,7 @@ func run(ctx context.Context) error {
 	}
 	for _, address := range addresses {
 		network := "tcp"
+		address, secure := strings.CutPrefix(address, "tls:")
 		if strings.HasPrefix(address, "/") {
 			network = "unix"
 		}
@@ -64,12 +68,17 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		srv := &http.Server{Handler: flawed(handovertest.HandlerFor(p.Generation))}
+		srv := &http.Server{Handler: flawed(traffic.Handler(p.Generation))}
 		configure(srv)
 		if err := handovertest.RecordAccepts(srv); err != nil {
 			return err
 		}
-		if err := p.Attach(srv, ln); err != nil {
+		if secure {
+			err = p.AttachTLS(srv, ln, os.Getenv("TLS_CERT"), os.Getenv("TLS_KEY"))
+		} else {
+			err = p.Attach(srv, ln)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -93,7 +102,7 @@ func run(ctx context.Context) error {
 	return p.Run(ctx)
 }
 
-// configure sets what the environment says: durations of an http.Server, and unencrypted HTTP/2.
+// configure sets what the environment says: durations of an http.Server, unencrypted HTTP/2, and hooks.
 func configure(srv *http.Server) {
 	for name, d := range map[string]*time.Duration{
 		"READ_HEADER_TIMEOUT": &srv.ReadHeaderTimeout, "READ_TIMEOUT": &srv.ReadTimeout, "IDLE_TIMEOUT": &srv.IdleTimeout,
@@ -104,6 +113,9 @@ func configure(srv *http.Server) {
 		srv.Protocols = new(http.Protocols)
 		srv.Protocols.SetHTTP1(true)
 		srv.Protocols.SetUnencryptedHTTP2(true)
+	}
+	if os.Getenv("HOOKS") != "" {
+		traffic.Hook(srv)
 	}
 }
 

@@ -1,2 +1,0 @@
-// Package bench measures handover side by side with its peers.
-package bench

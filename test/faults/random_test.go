@@ -1,0 +1,115 @@
+//go:build linux
+
+package faults
+
+import (
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/handover-go/handover/handovertest"
+)
+
+// probation of these handovers, and the span of instants: a successor is killed within it only, as afterwards it is the
+// service itself.
+const probation = 400 * time.Millisecond
+
+// TestStruckAtRandomInstantsTheServiceGoesOn kills or stops either side at random instants of handovers, under load: 30
+// times, or 300 with HANDOVER_COUNT=full. HANDOVER_SEED repeats a run.
+func TestStruckAtRandomInstantsTheServiceGoesOn(t *testing.T) {
+	rounds := 30
+	if os.Getenv("HANDOVER_COUNT") == "full" {
+		rounds = 300
+	}
+	randomStrikes(t, func(round int) bool { return round < rounds })
+}
+
+// TestSoakRandomStrikes goes on for HANDOVER_SOAK_TIME; without it, for a few rounds.
+func TestSoakRandomStrikes(t *testing.T) {
+	span, err := time.ParseDuration(os.Getenv("HANDOVER_SOAK_TIME"))
+	if err != nil {
+		randomStrikes(t, func(round int) bool { return round < 3 })
+		return
+	}
+	until := time.Now().Add(span)
+	randomStrikes(t, func(int) bool { return time.Now().Before(until) })
+}
+
+var started = regexp.MustCompile(`msg="handover begins: the successor is started".* pid=(\d+)`)
+
+func randomStrikes(t *testing.T, more func(round int) bool) {
+	seed, err := strconv.ParseUint(os.Getenv("HANDOVER_SEED"), 10, 64)
+	if err != nil {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var r *run
+	counts := map[string]int{}
+	for round := 0; more(round); round++ {
+		if r == nil || round%30 == 0 { // a fresh service now and then keeps ledger and log short
+			if r != nil {
+				r.finish()
+				r.Stop()
+			}
+			r = start(t, "HANDOVER_PROBATION="+probation.String())
+		}
+		counts[r.strikeAtRandom(random)]++
+		if t.Failed() {
+			t.Fatalf("round %d of seed %d", round, seed)
+		}
+	}
+	r.finish()
+	t.Logf("%v", counts)
+}
+
+// strikeAtRandom runs one handover, and strikes once. It says what came of it.
+func (r *run) strikeAtRandom(random *rand.Rand) string {
+	r.t.Helper()
+	r.renew()
+	begun := r.Watch(func(line string) bool { return started.MatchString(line) })
+	incumbent := r.PID()
+	r.upgrade()
+	successor, _ := strconv.Atoi(started.FindStringSubmatch(r.line(begun, "no handover begins"))[1])
+
+	victim, side := incumbent, "incumbent"
+	span := probation * 3 / 2
+	if random.IntN(2) == 0 {
+		victim, side = successor, "successor"
+		span = probation / 2
+	}
+	signal := []string{"KILL", "STOP"}[random.IntN(2)]
+	instant := time.NewTimer(time.Duration(random.Int64N(int64(span))))
+	defer instant.Stop()
+	<-instant.C
+	for _, p := range r.Family() {
+		if p.PID != victim || p.State == "Z" {
+			continue
+		}
+		if signal == "KILL" {
+			at := r.Kill(victim)
+			r.kills = append(r.kills, at)
+			r.load.Killed(victim, at)
+		} else {
+			r.Signal(victim, syscall.SIGSTOP)
+			still := time.NewTimer(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
+			<-still.C
+			r.Signal(victim, syscall.SIGCONT)
+		}
+	}
+	outcome := r.settle()
+	if err := r.load.WaitAnswers(r.timeout, 20); err != nil {
+		r.t.Fatalf("nobody answers: %v\n%s", err, r.Output(60))
+	}
+	if n := r.load.Snapshot(); n.Lost() > r.unrecorded(n) {
+		handovertest.AssertLostInCrashOnly(r.t, n)
+	}
+	_, message, _ := strings.Cut(outcome, "msg=")
+	message, _, _ = strings.Cut(message, " build=")
+	return side + " " + signal + ": " + message
+}
