@@ -122,7 +122,7 @@ func parent(socket *platform.Socket) (*peer, error) {
 	proof, err := platform.OpenPidfd(creds.PID)
 	if err != nil {
 		_ = socket.Close()
-		return nil, fmt.Errorf("%w: the incumbent is gone: %w", ErrAborted, err)
+		return nil, nil // it has died: this process is the service
 	}
 	return &peer{link: newLink(socket), process: &stranger{proof}}, nil
 }

@@ -30,7 +30,8 @@ func (l *life) greet() error {
 	}
 	defer func() { _ = self.Close() }()
 	hello := l.process.hello(wire.RoleSuccessor)
-	return l.peer.link.Send(0, &hello, self.FD())
+	l.send(&hello, self.FD())
+	return nil
 }
 
 // told raises the event of a frame that only an incumbent sends.
