@@ -63,7 +63,7 @@ func variables(file *ast.File) (all []variable) {
 	return all
 }
 
-// meaning is the first sentence of a field's comment in Config.
+// meaning is the first sentence of a field's comment in Config, without the field's name at its head.
 func meaning(file *ast.File, name string) (sentence string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		if field, ok := n.(*ast.Field); ok && sentence == "" && len(field.Names) == 1 && field.Names[0].Name == name {
@@ -71,5 +71,10 @@ func meaning(file *ast.File, name string) (sentence string) {
 		}
 		return true
 	})
-	return strings.TrimSuffix(sentence, ".")
+	for _, verb := range []string{"bounds", "holds"} {
+		if rest, ok := strings.CutPrefix(sentence, name+" "+verb); ok {
+			sentence = verb + rest
+		}
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(sentence, name+" is "), ".")
 }

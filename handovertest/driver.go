@@ -131,7 +131,7 @@ func (d *Driver) WaitPID(ctx context.Context, pid int) error {
 		}
 	}
 	err := d.waitAfter(ctx, 1, func(a Answer) bool { return a.PID == pid }, ready)
-	if err != nil && context.Cause(ctx) != errSeen {
+	if err != nil && !errors.Is(context.Cause(ctx), errSeen) {
 		return fmt.Errorf("wait for an answer by pid %d: %w", pid, err)
 	}
 	return nil

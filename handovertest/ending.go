@@ -46,7 +46,7 @@ func (r *Running) Stop() {
 	defer cancel()
 	for _, p := range r.Family() {
 		// One that has ended meanwhile cannot be told to.
-		r.family.signal(p.PID, sigEnd)
+		_ = r.family.signal(p.PID, sigEnd) // it may have ended just now
 	}
 	if err := r.family.gone(ctx); err == nil {
 		r.awaitOutput()

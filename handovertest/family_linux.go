@@ -88,7 +88,7 @@ func (f *family) processes() ([]Process, error) {
 		}
 		if s.state == "Z" && s.parent == os.Getpid() {
 			if s.pid != f.leader { // the leader is for os/exec to reap
-				syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil)
+				_, _ = syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil) // its parent may have been first
 			}
 			continue
 		}

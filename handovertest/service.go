@@ -115,7 +115,7 @@ func (r *Running) start() error {
 	r.output = newOutput(reading)
 	var done sync.WaitGroup
 	done.Go(func() { r.output.read(r.service.Output) })
-	done.Go(func() { cmd.Wait() })
+	done.Go(func() { _ = cmd.Wait() }) // how it ends is told by what it writes
 	r.t.Cleanup(done.Wait)
 	return nil
 }

@@ -1,0 +1,145 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// converse answers one link, until it is a successor's or ends.
+func (t *takeover) converse(l *life, socket *platform.Socket) {
+	link := newLink(socket)
+	kept := false
+	defer func() {
+		if !kept {
+			link.Discard()
+			_ = link.Close()
+		}
+	}()
+	stop := context.AfterFunc(t.ctx, func() { _ = link.SetReceiveDeadline(past) })
+	defer stop()
+	creds, err := trusted(socket)
+	if err != nil {
+		t.deny(link, 0, wire.CodeDenied, err)
+		return
+	}
+	_ = link.SetReceiveDeadline(time.Now().Add(linkTimeout))
+	f, err := link.Receive()
+	if errors.Is(err, wire.ErrCritical) {
+		t.deny(link, 0, wire.CodeUnsupported, unsupported(err, t.process.build, wire.Build{}))
+		return
+	}
+	hello, ok := f.Message.(*wire.Hello)
+	if err != nil || !ok {
+		closeDescriptors(&f)
+		return
+	}
+	_, features, err := wire.Negotiate(t.process.hello(wire.RoleIncumbent), *hello)
+	if err != nil {
+		closeDescriptors(&f)
+		t.deny(link, 0, wire.CodeUnsupported, err)
+		return
+	}
+	switch hello.Role {
+	case wire.RoleSuccessor:
+		j, err := newJoiner(t, link, &f, creds, hello.Build, features)
+		if err != nil {
+			t.deny(link, 0, wire.CodeDenied, err)
+			return
+		}
+		_ = link.SetReceiveDeadline(time.Time{})
+		kept = l.post(func() { l.upgrade(j, nil) })
+		if !kept {
+			j.peer.process.close()
+		}
+	default:
+		closeDescriptors(&f)
+		answer := t.process.hello(wire.RoleIncumbent)
+		if link.Send(0, &answer) == nil {
+			t.obey(l, link)
+		}
+	}
+}
+
+func (t *takeover) deny(link *wire.Link, attempt int, code wire.Code, err error) {
+	_ = link.Send(uint32(attempt), &wire.Abort{Code: code, Reason: err.Error(), Protocol: wire.Protocols, Build: t.process.build})
+}
+
+// obey answers a control client, one question after the other.
+func (t *takeover) obey(l *life, link *wire.Link) {
+	for {
+		_ = link.SetReceiveDeadline(time.Now().Add(controlIdle))
+		if t.ctx.Err() != nil {
+			return
+		}
+		f, err := link.Receive()
+		if err != nil {
+			return
+		}
+		closeDescriptors(&f)
+		reply := &wire.Reply{}
+		switch f.Message.(type) {
+		case *wire.Status:
+			if !l.call(func() { reply.Status = l.status() }) {
+				reply.Error = ErrNotReady.Error()
+			}
+		case *wire.Upgrade:
+			r, err := t.process.Upgrade(t.ctx)
+			reply.Attempt, reply.Outcome = uint32(r.Attempt), string(r.Outcome)
+			if err != nil {
+				reply.Error = err.Error()
+			}
+		case *wire.Stop:
+			l.happen(onStop, "asked at the takeover socket")
+		default:
+			return
+		}
+		if link.Send(0, reply) != nil {
+			return
+		}
+	}
+}
+
+// controlIdle is how long a control client may say nothing.
+const controlIdle = time.Minute
+
+// joiner is a process that was started by someone else and asks to be the successor.
+type joiner struct {
+	takeover *takeover
+	peer     *peer
+}
+
+// newJoiner takes over the link, and the pidfd that came with HELLO, which must be of the process that the kernel names.
+func newJoiner(t *takeover, link *wire.Link, f *wire.Frame, creds platform.Credentials, build wire.Build, features []string) (*joiner, error) {
+	if len(f.Descriptors) != 1 {
+		closeDescriptors(f)
+		return nil, fmt.Errorf("%w: HELLO came without a pidfd", ErrDenied)
+	}
+	proof, err := platform.PidfdFromFD(f.Descriptors[0])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDenied, err)
+	}
+	if proof.PID() != creds.PID {
+		_ = proof.Close()
+		return nil, fmt.Errorf("%w: the pidfd is of process %d, the link of process %d", ErrDenied, proof.PID(), creds.PID)
+	}
+	if err := proof.Signalable(); err != nil {
+		_ = proof.Close()
+		return nil, fmt.Errorf("%w: process %d could not be fenced: %w", ErrDenied, creds.PID, err)
+	}
+	return &joiner{t, &peer{link: link, process: &stranger{proof}, build: build, features: features}}, nil
+}
+
+// deny turns the process away.
+func (j *joiner) deny(r Result, err error) {
+	code := wire.CodeDenied
+	if errors.Is(err, ErrInProgress) {
+		code = wire.CodeBusy
+	}
+	j.takeover.deny(j.peer.link, r.Attempt, code, err)
+	j.peer.close()
+}
