@@ -184,7 +184,7 @@ func (d *Driver) explain(r *Report, deaths []death) {
 	if len(deaths) == 0 || len(r.Losses) == 0 {
 		return
 	}
-	book, err := readLedger(d.load.Ledger)
+	book, err := readLedger(d.load.Ledger, d.load.Address)
 	if err != nil {
 		r.LedgerError = err.Error()
 		return

@@ -43,13 +43,21 @@ func recordAccepts(srv *http.Server, dir string, pid int) error {
 			// One write a line: appended whole, and kept by the page cache when
 			// the process is killed. A line that cannot be written turns the
 			// loss of its connection into a plain one, which a test will report.
-			fmt.Fprintf(ledger, "%s %d\n", c.RemoteAddr(), time.Now().UnixNano())
+			fmt.Fprintf(ledger, "%s %s %d\n", c.RemoteAddr(), port(c.LocalAddr().String()), time.Now().UnixNano())
 		}
 		if next != nil {
 			next(c, state)
 		}
 	}
 	return nil
+}
+
+// port is what tells a service's own connections from others to the same process: a client's port may be in use for both.
+func port(address string) string {
+	if _, p, err := net.SplitHostPort(address); err == nil {
+		return p
+	}
+	return "-" // unix
 }
 
 // accept is one line of a ledger.
@@ -64,25 +72,30 @@ type death struct {
 	at  time.Time
 }
 
+// lastBreath is for how long a process may have gone on accepting after the instant of its death, which is the one before the
+// signal was sent. A pid that accepts later than that is another process's.
+const lastBreath = 100 * time.Millisecond
+
 // ledger finds the process that held a connection. A connection is named by
 // its client's address and its life, because ports are used again.
 type ledger map[string][]accept
 
-func readLedger(dir string) (ledger, error) {
+// address is the service's: connections to others are passed over.
+func readLedger(dir, address string) (ledger, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.accepts"))
 	if err != nil {
 		return nil, fmt.Errorf("read accept ledgers: %w", err)
 	}
 	all := ledger{}
 	for _, file := range files {
-		if err := all.read(file); err != nil {
+		if err := all.read(file, port(address)); err != nil {
 			return nil, fmt.Errorf("read accept ledger: %w", err)
 		}
 	}
 	return all, nil
 }
 
-func (l ledger) read(path string) error {
+func (l ledger) read(path, local string) error {
 	pid, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(path), ".accepts"))
 	if err != nil {
 		return err
@@ -96,10 +109,17 @@ func (l ledger) read(path string) error {
 	defer file.Close()
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		remote, stamp, _ := strings.Cut(lines.Text(), " ")
-		nanos, err := strconv.ParseInt(stamp, 10, 64)
+		words := strings.Split(lines.Text(), " ")
+		if len(words) != 3 {
+			return fmt.Errorf("%s: line %q: not an address, a port and a time", path, lines.Text())
+		}
+		remote := words[0]
+		nanos, err := strconv.ParseInt(words[2], 10, 64)
 		if err != nil {
 			return fmt.Errorf("%s: line %q: %w", path, lines.Text(), err)
+		}
+		if words[1] != local {
+			continue
 		}
 		l[remote] = append(l[remote], accept{pid, time.Unix(0, nanos)})
 	}
@@ -119,8 +139,7 @@ func (l ledger) diedHolding(loss Loss, deaths []death) bool {
 		}
 	}
 	for _, d := range deaths {
-		// The instant of a death is the one before the signal was sent: the process may have accepted a little longer.
-		if d.pid == holder.pid && holder.pid != 0 && !loss.At.Before(d.at) {
+		if d.pid == holder.pid && holder.pid != 0 && !loss.At.Before(d.at) && !holder.at.After(d.at.Add(lastBreath)) {
 			return true
 		}
 	}
