@@ -6,6 +6,7 @@ package traffic
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -49,8 +50,8 @@ func echo(w http.ResponseWriter, r *http.Request, generation int) {
 	w.Header().Set(processHeader, fmt.Sprint(os.Getpid(), generation))
 	n, _ := strconv.Atoi(r.URL.Query().Get("n"))
 	for range max(n, 1) {
-		fmt.Fprintf(w, "%s %s %s %s %d %v %v %v %q %v\n", r.Method, r.RequestURI, r.Proto, r.Host, r.ContentLength,
-			r.TransferEncoding, r.Header, r.Trailer, body, err)
+		fmt.Fprintf(w, "%s %s %s %s %d %v %v %v %d %x %v\n", r.Method, r.RequestURI, r.Proto, r.Host, r.ContentLength,
+			r.TransferEncoding, r.Header, r.Trailer, len(body), sha256.Sum256(body), err)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait: none comes near it unless something is lost.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 // service is the service under test.
 type service struct {

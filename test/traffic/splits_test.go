@@ -64,7 +64,7 @@ func TestByteSplitsAreAnsweredAsByPlainNetHTTP(t *testing.T) {
 						rt.Fatalf("plain net/http: %v", err)
 					}
 					if got, want := mask(answers[i]), mask(want); got != want {
-						rt.Fatalf("client %d %v: answered\n%s\nwant, as by plain net/http,\n%s", i, script, got, want)
+						rt.Fatalf("client %d %v: %s", i, script, difference(got, want))
 					}
 				}
 			})
@@ -104,6 +104,17 @@ var perProcess = regexp.MustCompile(`(?m)^(Date|` + processHeader + `): [^\r\n]*
 
 // mask takes out what may differ.
 func mask(answers []byte) string { return perProcess.ReplaceAllString(string(answers), "$1: *") }
+
+// difference shows where two transcripts part.
+func difference(got, want string) string {
+	same := 0
+	for same < min(len(got), len(want)) && got[same] == want[same] {
+		same++
+	}
+	from := max(0, same-100)
+	part := func(s string) string { return s[from:min(len(s), same+100)] }
+	return fmt.Sprintf("%d bytes of answer; after %d bytes %q; plain net/http: %d bytes, %q", len(got), same, part(got), len(want), part(want))
+}
 
 // request is what a client sends, with where its head ends.
 type request struct {
@@ -374,8 +385,46 @@ func (s *service) playThroughUpgrade(t *rapid.T, scripts []script) [][]byte {
 	}
 	for i, err := range errs {
 		if err != nil {
-			t.Fatalf("client %d %v: %v; it was answered\n%s", i, scripts[i], err, mask(answers[i]))
+			t.Fatalf("client %d %v: %v; it was answered %.500q", i, scripts[i], err, mask(answers[i]))
 		}
 	}
 	return answers
+}
+
+// TestHalfAHeadBehindARequestStaysWithItsProcess: the half came in one piece with the request before and ends with a line,
+// so that net/http has parsed all it has read, and offers its whole buffer for the rest.
+func TestHalfAHeadBehindARequestStaysWithItsProcess(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.dial()
+	first := s.PID()
+	c.send("GET /?id=1 HTTP/1.1\r\nHost: service\r\n\r\nGET /?id=2 HTTP/1.1\r\nHost: service\r\n")
+	if _, body := c.answer(); !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
+		t.Fatalf("answered %q; want id 1 of process %d", body, first)
+	}
+	second := s.upgrade()
+	c.staysOpen(100 * time.Millisecond)
+	c.send("\r\n")
+	if resp, body := c.answer(); !strings.HasPrefix(body, fmt.Sprintf("2 %d ", first)) {
+		t.Fatalf("answered %s %q; want id 2 of process %d", resp.Status, body, first)
+	}
+	c.answeredBy(second)
+}
+
+// TestEmptyLineAfterAPostIsForgivenAcrossMigration: net/http has patience with an empty line before a request that follows a
+// POST (RFC 9112, section 2.2), and the process that is given the connection has seen no POST.
+func TestEmptyLineAfterAPostIsForgivenAcrossMigration(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.dial()
+	first := s.PID()
+	c.send("POST /upload?id=1 HTTP/1.1\r\nHost: service\r\nContent-Length: 4\r\n\r\nbody")
+	if _, body := c.answer(); !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
+		t.Fatalf("answered %q; want id 1 of process %d", body, first)
+	}
+	second := s.upgrade()
+	s.AwaitExit(first)
+	c.send("\r\n")
+	c.staysOpen(100 * time.Millisecond)
+	c.answeredBy(second)
 }

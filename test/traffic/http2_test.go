@@ -1,0 +1,326 @@
+//go:build linux
+
+package traffic
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/handover-go/handover/handovertest"
+)
+
+// TestSilentConnectionWithH2CMigratesTwice: where a connection may yet speak HTTP/2, net/http reads its first bytes in
+// another way, and what has said nothing moves all the same.
+func TestSilentConnectionWithH2CMigratesTwice(t *testing.T) {
+	t.Parallel()
+	s := start(t, "H2C=1")
+	first := s.PID()
+	silent, idle, later := s.dial(), s.dial(), s.dial()
+	idle.answeredBy(first)
+	second := s.upgrade()
+	s.AwaitExit(first) // the three have gone to the second generation
+	third := s.upgrade()
+	s.AwaitExit(second)
+	silent.answeredBy(third)
+	idle.answeredBy(third)
+	watchGoAway(later).awaits(frameSettings) // it speaks HTTP/2 with the third
+}
+
+// TestHTTP2WithPriorKnowledgeLosesNothing: its clients are told by GOAWAY, and go on elsewhere.
+func TestHTTP2WithPriorKnowledgeLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t, "H2C=1")
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	s.losesNothing(transport, "http://"+s.address)
+	s.saysGoAwayAtFinal(func() *client { return s.dial() })
+}
+
+// TestHTTP2OverTLSLosesNothing is the same with TLS, which cannot follow in HTTP/1.1 either.
+func TestHTTP2OverTLSLosesNothing(t *testing.T) {
+	t.Parallel()
+	s, address, roots := startTLS(t)
+	s.losesNothing(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}, "https://"+address)
+	s.saysGoAwayAtFinal(func() *client { return dialTLS(t, address, roots, "h2") })
+}
+
+// TestHTTP1OverTLSIsAskedToLeaveAtItsNextAnswer: the connection cannot follow, and is not closed under its client.
+func TestHTTP1OverTLSIsAskedToLeaveAtItsNextAnswer(t *testing.T) {
+	t.Parallel()
+	s, address, roots := startTLS(t)
+	first := s.PID()
+	c, busy := dialTLS(t, address, roots, "http/1.1"), dialTLS(t, address, roots, "http/1.1")
+	c.get("/?id=1")
+	if resp, body := c.answer(); resp.Close || !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
+		t.Fatalf("before the upgrade answered %q, Connection: close %t; want process %d", body, resp.Close, first)
+	}
+	post := startLines(busy)
+	second := s.upgrade()
+	c.staysOpen(500 * time.Millisecond)
+	c.get("/?id=2")
+	if resp, body := c.answer(); !resp.Close || !strings.HasPrefix(body, fmt.Sprintf("2 %d ", first)) {
+		t.Fatalf("after FINAL answered %q, Connection: close %t; want process %d and to be asked to leave", body, resp.Close, first)
+	}
+	if rest, _ := c.ended(); rest != "" {
+		t.Errorf("the connection brought %q; want its end", rest)
+	}
+	post.wants(3) // asked before FINAL, it could not be asked to leave in its head
+	post.finish()
+	dialTLS(t, address, roots, "http/1.1").answeredBy(second)
+}
+
+// startTLS starts a service that speaks TLS at address, too.
+func startTLS(t *testing.T) (s *service, address string, roots *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for name, content := range map[string][]byte{
+		certFile: certPEM, keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+	} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots = x509.NewCertPool()
+	roots.AppendCertsFromPEM(certPEM)
+	address = handovertest.FreeAddress(t)
+	s = startAt(t, handovertest.FreeAddress(t), ",tls:"+address, "TLS_CERT="+certFile, "TLS_KEY="+keyFile)
+	return s, address, roots
+}
+
+func dialTLS(t *testing.T, address string, roots *x509.CertPool, protocol string) *client {
+	t.Helper()
+	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, NextProtos: []string{protocol}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.ConnectionState().NegotiatedProtocol; got != protocol {
+		t.Fatalf("negotiated %q; want %q", got, protocol)
+	}
+	return newClient(t, c)
+}
+
+// http2Load is a client with requests in flight all the time.
+type http2Load struct {
+	client *http.Client
+	base   string
+	ctx    context.Context
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+
+	mu     sync.Mutex
+	byPID  map[string]int
+	conns  map[string]string // by PID, of the connection it answered on last
+	answer chan struct{}     // has room for one
+	lost   []error
+}
+
+// losesNothing upgrades the service five times while requests of every size are in flight on HTTP/2.
+func (s *service) losesNothing(transport *http.Transport, base string) {
+	s.t.Helper()
+	l := &http2Load{
+		client: &http.Client{Transport: transport, Timeout: patience}, base: base,
+		byPID: map[string]int{}, conns: map[string]string{}, answer: make(chan struct{}, 1),
+	}
+	l.ctx, l.stop = context.WithCancel(s.t.Context())
+	for worker := range 6 {
+		l.done.Go(func() { l.work(worker) })
+	}
+	finish := sync.OnceFunc(func() {
+		l.stop()
+		l.done.Wait()
+		transport.CloseIdleConnections()
+	})
+	defer finish()
+	var pids []int
+	pid := s.PID()
+	for range 5 {
+		s.await(l, pid)
+		long := s.openLines(l.client, base)
+		pids = append(pids, pid)
+		pid = s.upgrade()
+		long.wants(3) // after GOAWAY
+		long.finish()
+	}
+	s.await(l, pid)
+	finish()
+	for _, old := range pids {
+		s.AwaitExit(old)
+	}
+	used := map[string]string{}
+	for pid, conn := range l.conns {
+		if other, ok := used[conn]; ok {
+			s.t.Errorf("processes %s and %s answered on one connection", other, pid)
+		}
+		used[conn] = pid
+	}
+	for _, err := range l.lost {
+		s.t.Errorf("lost: %v", err)
+	}
+	s.t.Logf("answers by process: %v", l.byPID)
+}
+
+func (l *http2Load) work(worker int) {
+	for n := 0; l.ctx.Err() == nil; n++ {
+		id := fmt.Sprintf("%d-%d", worker, n)
+		path, body := "/?id="+id, ""
+		switch worker % 3 {
+		case 1:
+			path = "/slow?ms=50&id=" + id
+		case 2:
+			path, body = "/upload?id="+id, strings.Repeat(id, 5000)
+		}
+		if err := l.ask(path, body, id); err != nil {
+			l.mu.Lock()
+			l.lost = append(l.lost, err)
+			l.mu.Unlock()
+			return
+		}
+	}
+}
+
+func (l *http2Load) ask(path, body, id string) error {
+	var conn string
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn.LocalAddr().String() }, // the last, if it is asked again
+	})
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(ctx, method, l.base+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	words := strings.Fields(string(answer))
+	if err != nil || resp.StatusCode != http.StatusOK || resp.ProtoMajor != 2 || len(words) < 3 || words[0] != id {
+		return fmt.Errorf("%s: answered %s %s %q, %w", path, resp.Proto, resp.Status, answer, err)
+	}
+	l.mu.Lock()
+	l.byPID[words[1]]++
+	l.conns[words[1]] = conn
+	l.mu.Unlock()
+	select {
+	case l.answer <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// await waits until some answers by that process have come.
+func (s *service) await(l *http2Load, pid int) {
+	s.t.Helper()
+	const some = 10
+	for {
+		l.mu.Lock()
+		n := l.byPID[fmt.Sprint(pid)]
+		l.mu.Unlock()
+		if n >= some {
+			return
+		}
+		select {
+		case <-l.answer:
+		case <-time.After(patience):
+			s.t.Fatalf("process %d gave %d answers; want %d. Lost: %v", pid, n, some, l.lost)
+		}
+	}
+}
+
+// Frame types of HTTP/2 (RFC 9113, section 6).
+const (
+	frameSettings = 4
+	frameGoAway   = 7
+)
+
+// http2Conn is an HTTP/2 connection with nothing on it.
+type http2Conn struct{ *client }
+
+func watchGoAway(c *client) http2Conn {
+	c.t.Helper()
+	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and empty SETTINGS
+	return http2Conn{c}
+}
+
+// awaits reads frames until one of that type comes, which it has to do before any GOAWAY.
+func (c http2Conn) awaits(kind byte) {
+	c.t.Helper()
+	c.SetReadDeadline(time.Now().Add(patience))
+	for {
+		var header [9]byte
+		if _, err := io.ReadFull(c.Reader, header[:]); err != nil {
+			c.t.Fatalf("wait for a frame of type %d: %v", kind, err)
+		}
+		length := int64(binary.BigEndian.Uint32(append([]byte{0}, header[:3]...)))
+		if _, err := io.CopyN(io.Discard, c.Reader, length); err != nil {
+			c.t.Fatalf("half a frame: %v", err)
+		}
+		switch header[3] {
+		case kind:
+			return
+		case frameGoAway:
+			c.t.Fatalf("GOAWAY came before a frame of type %d", kind)
+		}
+	}
+}
+
+const framePing = 6
+
+// saysGoAwayAtFinal upgrades the service once more, with an HTTP/2 connection that asks nothing.
+func (s *service) saysGoAwayAtFinal(dial func() *client) {
+	s.t.Helper()
+	c := watchGoAway(dial())
+	c.awaits(frameSettings)
+	final := s.watch(`msg="handover final"`)
+	s.Signal(s.PID(), sigUpgrade)
+	c.awaits(frameGoAway)
+	// The line is written before clients are told, and in time if it is on its way: a GOAWAY that came before FINAL, which
+	// could still be called off, waits for it long.
+	at := time.Now()
+	s.line(final, "the handover is not final")
+	if early := time.Since(at); early > time.Second {
+		s.t.Errorf("GOAWAY came %s before FINAL", early)
+	}
+	c.ended()
+}
