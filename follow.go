@@ -163,10 +163,11 @@ func (f *follow) giveBackTo(c *conn, bound bool) {
 	}
 }
 
-// lost goes on with what the target had not accepted when it died.
+// lost goes on with what the target had not accepted when it died. Whoever serves after it is not known here, so clients are
+// asked, with their next answer, to find it themselves.
 func (f *follow) lost() {
 	f.target = nil
-	f.life.process.sockets.setMode(modeStay)
+	f.life.process.sockets.setMode(modePart)
 	f.keep(f.queue)
 	f.queue = nil
 	for id, c := range f.sent {

@@ -190,8 +190,12 @@ func (d *Driver) explain(r *Report, deaths []death) {
 		return
 	}
 	for i, l := range r.Losses {
-		if (l.Outcome == Failed || l.Outcome == Closed) && l.Local != "" && book.diedHolding(l, deaths) {
+		switch {
+		case l.Outcome != Failed && l.Outcome != Closed || l.Local == "":
+		case book.diedHolding(l, deaths):
 			r.Losses[i].Outcome = LostInCrash
+		case book.unwritten(l, deaths):
+			r.Unwritten++
 		}
 	}
 }

@@ -22,7 +22,7 @@ const ledgerEnv = "HANDOVERTEST_LEDGER"
 // can tell what a killed process held. Without that variable it does nothing.
 // It chains srv.ConnState, and has to be called before srv serves. The file
 // stays open as long as the process lives. A process killed between accept(2)
-// and the line leaves the connection unexplained: a driver counts it as failed.
+// and the line leaves the connection unexplained: see [Report.Unwritten].
 func RecordAccepts(srv *http.Server) error {
 	dir := os.Getenv(ledgerEnv)
 	if dir == "" {
@@ -75,6 +75,22 @@ type death struct {
 // lastBreath is for how long a process may have gone on accepting after the instant of its death, which is the one before the
 // signal was sent. A pid that accepts later than that is another process's.
 const lastBreath = 100 * time.Millisecond
+
+// unwritten reports whether no process has recorded the connection of that loss, and one was killed at the moment when it came
+// and went: it may have accepted it without the time for its line.
+func (l ledger) unwritten(loss Loss, deaths []death) bool {
+	for _, a := range l[loss.Local] {
+		if !a.at.Before(loss.Opened.Round(0)) && !a.at.After(loss.At.Round(0)) {
+			return false
+		}
+	}
+	for _, d := range deaths {
+		if after := loss.At.Sub(d.at); after >= 0 && after < lastBreath && d.at.Sub(loss.Opened).Abs() < lastBreath {
+			return true
+		}
+	}
+	return false
+}
 
 // ledger finds the process that held a connection. A connection is named by
 // its client's address and its life, because ports are used again.

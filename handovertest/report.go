@@ -42,7 +42,10 @@ type Report struct {
 	Closed       int `json:"closed"`
 	ClosedPolite int `json:"closed_polite"`
 	LostInCrash  int `json:"lost_in_crash"`
-	OwnFaults    int `json:"own_faults"`
+	// Unwritten is how many of Failed and Closed were on connections that no ledger names and that were opened and lost
+	// within a tenth of a second of a kill. The killed process may have accepted them without the time for a line.
+	Unwritten int `json:"unwritten"`
+	OwnFaults int `json:"own_faults"`
 
 	// Latency is that of requests whose time is the service's alone: of
 	// KeepAlive, New (with the dial), Silent and Idle clients.

@@ -33,7 +33,7 @@ func Handler(generation func() int) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", handovertest.HandlerFor(generation))
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { echo(w, r, generation()) })
-	mux.HandleFunc("/lines", func(w http.ResponseWriter, r *http.Request) { lines(w, r, generation()) })
+	mux.HandleFunc("/lines", func(w http.ResponseWriter, r *http.Request) { streamLines(w, r, generation()) })
 	mux.HandleFunc("/hijack", hijack)
 	mux.HandleFunc("/read", readDeadline)
 	mux.HandleFunc("/write", writeDeadline)
@@ -58,7 +58,7 @@ func echo(w http.ResponseWriter, r *http.Request, generation int) {
 // linesInterval is the time between two of /lines.
 const linesInterval = 10 * time.Millisecond
 
-func lines(w http.ResponseWriter, r *http.Request, generation int) {
+func streamLines(w http.ResponseWriter, r *http.Request, generation int) {
 	response := http.NewResponseController(w)
 	if err := response.EnableFullDuplex(); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

@@ -41,7 +41,7 @@ func TestSilentConnectionWithH2CMigratesTwice(t *testing.T) {
 	s.AwaitExit(second)
 	silent.answeredBy(third)
 	idle.answeredBy(third)
-	watchGoAway(later).awaits(frameSettings) // it speaks HTTP/2 with the third
+	beginHTTP2(later).awaits(frameSettings) // it speaks HTTP/2 with the third
 }
 
 // TestHTTP2WithPriorKnowledgeLosesNothing: its clients are told by GOAWAY, and go on elsewhere.
@@ -51,7 +51,8 @@ func TestHTTP2WithPriorKnowledgeLosesNothing(t *testing.T) {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	s.losesNothing(transport, "http://"+s.address)
-	s.saysGoAwayAtFinal(func() *client { return s.dial() })
+	s = start(t, "H2C=1", "HANDOVER_PROBATION="+probationOfGoAway.String())
+	s.saysGoAwayAtFinal(s.dial())
 }
 
 // TestHTTP2OverTLSLosesNothing is the same with TLS, which cannot follow in HTTP/1.1 either.
@@ -59,7 +60,8 @@ func TestHTTP2OverTLSLosesNothing(t *testing.T) {
 	t.Parallel()
 	s, address, roots := startTLS(t)
 	s.losesNothing(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}, "https://"+address)
-	s.saysGoAwayAtFinal(func() *client { return dialTLS(t, address, roots, "h2") })
+	s, address, roots = startTLS(t, "HANDOVER_PROBATION="+probationOfGoAway.String())
+	s.saysGoAwayAtFinal(dialTLS(t, address, roots, "h2"))
 }
 
 // TestHTTP1OverTLSIsAskedToLeaveAtItsNextAnswer: the connection cannot follow, and is not closed under its client.
@@ -88,7 +90,7 @@ func TestHTTP1OverTLSIsAskedToLeaveAtItsNextAnswer(t *testing.T) {
 }
 
 // startTLS starts a service that speaks TLS at address, too.
-func startTLS(t *testing.T) (s *service, address string, roots *x509.CertPool) {
+func startTLS(t *testing.T, env ...string) (s *service, address string, roots *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -120,7 +122,7 @@ func startTLS(t *testing.T) (s *service, address string, roots *x509.CertPool) {
 	roots = x509.NewCertPool()
 	roots.AppendCertsFromPEM(certPEM)
 	address = handovertest.FreeAddress(t)
-	s = startAt(t, handovertest.FreeAddress(t), ",tls:"+address, "TLS_CERT="+certFile, "TLS_KEY="+keyFile)
+	s = startAt(t, handovertest.FreeAddress(t), ",tls:"+address, append(env, "TLS_CERT="+certFile, "TLS_KEY="+keyFile)...)
 	return s, address, roots
 }
 
@@ -277,7 +279,7 @@ const (
 // http2Conn is an HTTP/2 connection with nothing on it.
 type http2Conn struct{ *client }
 
-func watchGoAway(c *client) http2Conn {
+func beginHTTP2(c *client) http2Conn {
 	c.t.Helper()
 	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and empty SETTINGS
 	return http2Conn{c}
@@ -305,22 +307,22 @@ func (c http2Conn) awaits(kind byte) {
 	}
 }
 
-const framePing = 6
-
-// saysGoAwayAtFinal upgrades the service once more, with an HTTP/2 connection that asks nothing.
-func (s *service) saysGoAwayAtFinal(dial func() *client) {
+// saysGoAwayAtFinal upgrades a service whose probation is probationOfGoAway, with an HTTP/2 connection that asks nothing.
+func (s *service) saysGoAwayAtFinal(c *client) {
 	s.t.Helper()
-	c := watchGoAway(dial())
-	c.awaits(frameSettings)
+	silent := beginHTTP2(c)
+	silent.awaits(frameSettings)
 	final := s.watch(`msg="handover final"`)
 	s.Signal(s.PID(), sigUpgrade)
-	c.awaits(frameGoAway)
-	// The line is written before clients are told, and in time if it is on its way: a GOAWAY that came before FINAL, which
-	// could still be called off, waits for it long.
-	at := time.Now()
+	silent.awaits(frameGoAway)
+	told := time.Now()
 	s.line(final, "the handover is not final")
-	if early := time.Since(at); early > time.Second {
+	// The line is written before clients are told, and may be on its way. For one that was told earlier, when the handover
+	// could still be taken back, it comes only at the end of probation.
+	if early := time.Since(told); early > probationOfGoAway/2 {
 		s.t.Errorf("GOAWAY came %s before FINAL", early)
 	}
 	c.ended()
 }
+
+const probationOfGoAway = 2 * time.Second

@@ -73,7 +73,9 @@ func (s *service) watch(words ...string) *handovertest.Watch {
 
 func (s *service) line(w *handovertest.Watch, what string) string {
 	s.t.Helper()
-	line, err := w.Line(s.timeout)
+	ctx, cancel := context.WithTimeout(s.timeout, patience)
+	defer cancel()
+	line, err := w.Line(ctx)
 	if err != nil {
 		s.t.Fatalf("%s: %v", what, err)
 	}

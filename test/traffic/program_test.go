@@ -1,0 +1,237 @@
+//go:build linux
+
+package traffic
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestHijackedConnectionLivesInItsGeneration until it ends.
+func TestHijackedConnectionLivesInItsGeneration(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.dial()
+	first := c.answering()
+	second := s.upgrade()
+	s.AwaitExit(first)
+	c.hijack(second) // also where it had come from another generation
+	third := s.upgrade()
+	c.says("again", second)
+	s.upgrade()
+	c.says("and again", second)
+	s.dial().hijack(s.PID())
+	s.AwaitExit(third) // nothing holds it
+	c.Conn.(*net.TCPConn).CloseWrite()
+	c.ended()
+	s.AwaitExit(second)
+}
+
+// TestHijackedConnectionIsCutAtTheDrainDeadline and not before.
+func TestHijackedConnectionIsCutAtTheDrainDeadline(t *testing.T) {
+	t.Parallel()
+	const drain = 2 * time.Second
+	s := start(t, "HANDOVER_DRAIN_TIMEOUT="+drain.String())
+	c := s.dial()
+	first := s.PID()
+	c.hijack(first)
+	cut := s.watch(`msg="drain deadline: connections closed"`, "generation=1 ", "connections=1 ")
+	began := time.Now()
+	s.upgrade()
+	c.says("after FINAL", first)
+	_, closed := c.ended()
+	between(t, "hijacked connection cut", closed.Sub(began), drain, drain+2*noise) // the upgrade itself takes a while
+	s.line(cut, "the cut is not logged")
+	s.AwaitExit(first)
+}
+
+// hijack has the handler take the connection over.
+func (c *client) hijack(pid int) {
+	c.t.Helper()
+	c.send("GET /hijack HTTP/1.1\r\nHost: service\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\nat once\n")
+	if resp := c.head(); resp.StatusCode != 101 {
+		c.t.Fatalf("hijack: answered %s", resp.Status)
+	}
+	c.hears("at once", pid)
+	c.says("later", pid)
+}
+
+// says sends a line, and hears it from that process.
+func (c *client) says(line string, pid int) {
+	c.t.Helper()
+	c.send("%s\n", line)
+	c.hears(line, pid)
+}
+
+func (c *client) hears(line string, pid int) {
+	c.t.Helper()
+	c.SetReadDeadline(time.Now().Add(patience))
+	got, err := c.ReadString('\n')
+	if want := fmt.Sprintf("%d %s\n", pid, line); got != want {
+		c.t.Fatalf("heard %q, %v; want %q", got, err, want)
+	}
+}
+
+// TestHooksOfTheProgramAreCalled in every generation: ConnState, ConnContext and BaseContext are the program's.
+func TestHooksOfTheProgramAreCalled(t *testing.T) {
+	t.Parallel()
+	s := start(t, "HOOKS=1")
+	c := s.dial()
+	first := s.PID()
+	c.hooked(first, s.address, "new,active")
+	c.hooked(first, s.address, "new,active,idle,active")
+	second := s.upgrade()
+	s.AwaitExit(first)
+	c.hooked(second, s.address, "new,active") // new to this process
+	c.hooked(second, s.address, "new,active,idle,active")
+}
+
+func (c *client) hooked(pid int, base, states string) {
+	c.t.Helper()
+	c.get("/hooks")
+	_, body := c.answer()
+	if want := fmt.Sprintf("%d %s %s\n", pid, base, states); body != want {
+		c.t.Fatalf("hooks answered %q; want %q", body, want)
+	}
+}
+
+// TestDeadlinesOfTheHandlerHold also in the first request after a migration, long after the connection arrived.
+func TestDeadlinesOfTheHandlerHold(t *testing.T) {
+	t.Parallel()
+	const deadline = 300 * time.Millisecond
+	s := start(t, "READ_HEADER_TIMEOUT=1s", "READ_TIMEOUT=1m")
+	first := s.PID()
+	reads := s.dial()
+	s.dial().deadline(first, deadline)
+	reads.answeredBy(first)
+	second := s.upgrade()
+	s.AwaitExit(first)
+	reads.staysOpen(2 * time.Second)
+	reads.deadline(second, deadline) // guard: conn.observe, "c.arrival = nil"; else it comes two seconds late
+
+	ended := s.watch(`msg="write ended"`)
+	s.dial().get("/write?ms=300")
+	var pid, ms int
+	var exceeded bool
+	line := s.line(ended, "no write was ended by its deadline")
+	if _, err := fmt.Sscanf(line, `msg="write ended" pid=%d exceeded=%t ms=%d`, &pid, &exceeded, &ms); err != nil || pid != second || !exceeded {
+		t.Fatalf("write: %q, %v; want process %d to exceed its deadline", line, err, second)
+	}
+	between(t, "write ended", time.Duration(ms)*time.Millisecond, deadline, deadline+noise)
+}
+
+// deadline sends half a body to a handler that waits no longer for the rest.
+func (c *client) deadline(pid int, d time.Duration) {
+	c.t.Helper()
+	c.send("POST /read?ms=%d HTTP/1.1\r\nHost: service\r\nContent-Length: 10\r\n\r\nhalf", d.Milliseconds())
+	_, body := c.answer()
+	var by, ms int
+	var exceeded bool
+	if _, err := fmt.Sscan(body, &by, &exceeded, &ms); err != nil || by != pid || !exceeded {
+		c.t.Fatalf("read: %q, %v; want process %d to exceed its deadline", body, err, pid)
+	}
+	between(c.t, "read ended", time.Duration(ms)*time.Millisecond, d, d+noise)
+}
+
+// TestGracefulEndLosesNoRequestInFlight: SIGTERM to a service that nobody succeeds.
+func TestGracefulEndLosesNoRequestInFlight(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	idle := s.dial()
+	first := idle.answering()
+	pid := s.upgrade()
+	s.AwaitExit(first) // the idle connection is one that was given
+
+	streams := []*lines{startLines(s.dial()), startLines(s.dial())}
+	body, head, slow, silent := s.dial(), s.dial(), s.dial(), s.dial()
+	body.send("POST /upload?id=body HTTP/1.1\r\nHost: service\r\nContent-Length: 8\r\nExpect: 100-continue\r\n\r\n")
+	if resp := body.head(); resp.StatusCode != 100 {
+		t.Fatalf("before the body: %s; want 100 Continue", resp.Status)
+	}
+	body.send("half")
+	head.answeredBy(pid)
+	head.send("GET /?id=head HTTP/1.1\r\nHo")
+	slow.get("/slow?id=slow&ms=1000")
+	crowd := s.newcomers(4)
+
+	ending := s.watch("msg=ending")
+	s.Signal(pid, sigEnd)
+	s.line(ending, "the service does not end")
+	idle.ended()
+	body.send("half")
+	head.send("st: service\r\n\r\n")
+	silent.get("/?id=silent")
+	for id, c := range map[string]*client{"body": body, "head": head, "slow": slow, "silent": silent} {
+		resp, answer := c.answer()
+		if resp.StatusCode != 200 || !strings.HasPrefix(answer, id+" "+strconv.Itoa(pid)) {
+			t.Errorf("%s answered %s %q; want its answer", id, resp.Status, answer)
+		}
+		if asked := id == "head" || id == "silent"; asked && !resp.Close {
+			t.Errorf("%s was not told that its connection ends", id)
+		}
+		c.ended()
+	}
+	for _, l := range streams {
+		l.wants(3)
+		l.finish()
+	}
+	crowd()
+	s.AwaitExit(pid)
+	if out := s.Output(100); strings.Contains(out, "service ended") {
+		t.Error("the service ended with an error")
+	}
+}
+
+// newcomers are clients that come, ask once and leave, until nobody listens. The returned function waits for that: whoever
+// got a connection had its answer.
+func (s *service) newcomers(n int) (refused func()) {
+	var all sync.WaitGroup
+	came := make(chan struct{}, n)
+	for range n {
+		all.Go(func() {
+			for first := true; ; first = false {
+				c, err := net.DialTimeout("tcp", s.address, patience)
+				if errors.Is(err, syscall.ECONNREFUSED) && !first {
+					return
+				}
+				if err != nil {
+					s.t.Errorf("newcomer: %v", err)
+					return
+				}
+				if err := askOnce(c); err != nil {
+					s.t.Errorf("newcomer: a connection that was opened: %v", err)
+					return
+				}
+				if first {
+					came <- struct{}{}
+				}
+			}
+		})
+	}
+	for range n {
+		<-came
+	}
+	return all.Wait
+}
+
+func askOnce(c net.Conn) error {
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write([]byte("GET /?id=new HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n")); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(c)
+	answer := string(b)
+	if err == nil && (!strings.HasPrefix(answer, "HTTP/1.1 200 ") || !strings.Contains(answer, "\r\n\r\nnew ")) {
+		err = fmt.Errorf("answered %q", answer)
+	}
+	return err
+}
