@@ -70,7 +70,7 @@ func streamLines(w http.ResponseWriter, r *http.Request, generation int) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body)
 	}()
 	tick := time.NewTicker(linesInterval)
 	defer tick.Stop()

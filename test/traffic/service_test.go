@@ -5,6 +5,7 @@ package traffic
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -178,7 +179,7 @@ func (c *client) staysOpen(d time.Duration) {
 	c.t.Helper()
 	c.SetReadDeadline(time.Now().Add(d))
 	b, err := c.Peek(1)
-	if netErr, ok := err.(net.Error); !ok || !netErr.Timeout() {
+	if netErr := net.Error(nil); !errors.As(err, &netErr) || !netErr.Timeout() {
 		c.t.Fatalf("the connection did not stay as it was for %s: %q, %v", d, b, err)
 	}
 	c.SetReadDeadline(time.Now().Add(patience))
@@ -189,7 +190,7 @@ func (c *client) ended() (rest string, at time.Time) {
 	c.t.Helper()
 	c.SetReadDeadline(time.Now().Add(patience))
 	b, err := io.ReadAll(c.Reader)
-	if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
+	if netErr := net.Error(nil); errors.As(err, &netErr) && netErr.Timeout() {
 		c.t.Fatalf("the connection was never closed; it brought %q", b)
 	}
 	return string(b), time.Now()

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -330,7 +331,7 @@ func (s script) read(from io.Reader, heads chan<- struct{}) error {
 // finish reads on to the end. Whether what came is right, the comparison tells, unless it is that nothing ends.
 func finish(answers *bufio.Reader) error {
 	_, err := io.Copy(io.Discard, answers)
-	if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
+	if netErr := net.Error(nil); errors.As(err, &netErr) && netErr.Timeout() {
 		return fmt.Errorf("the connection was never closed: %w", err)
 	}
 	return nil
