@@ -11,8 +11,11 @@ import (
 func (l *life) signalledUpgrade(signal string) {
 	switch {
 	case l.peer != nil && l.attempt == nil && (l.offer != nil || l.state == draining):
-		l.log.Info("upgrade signal passed on to the generation that serves", "signal", signal, "pid", l.peer.process.pid())
-		l.passedOn = l.send(&wire.Upgrade{})
+		// A link that is down means that its other end has died or ends: the signal is taken up when this generation serves.
+		l.passedOn = true
+		if l.send(&wire.Upgrade{}) {
+			l.log.Info("upgrade signal passed on to the generation that serves", "signal", signal, "pid", l.peer.process.pid())
+		}
 	default:
 		answer := make(chan ended, 1)
 		l.upgrade(nil, answer)

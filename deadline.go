@@ -45,7 +45,7 @@ func (c *Config) deadline(s state) (d time.Duration, goesOn bool) {
 		return c.FreezeTimeout, true
 	case committed, probation:
 		return answerTimeout, false
-	case reclaiming, returning:
+	case reclaiming:
 		return c.FreezeTimeout + answerTimeout, false
 	case fencing:
 		return killInterval, false

@@ -52,7 +52,7 @@ func (l *life) hand() {
 	for _, r := range redirects {
 		to := &wire.Redirect{Generation: l.attempt.generation, Listeners: l.attempt.livesOn()}
 		if err := r.drainer.link.Send(l.number(), to, r.toDrainer[:]...); err != nil {
-			l.log.Warn("a draining generation keeps its connections", "generation", r.drainer.generation, "error", err)
+			l.log.Debug("draining generation not redirected: it has ended", "generation", r.drainer.generation, "error", err)
 		}
 	}
 }

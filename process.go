@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/handover-go/handover/internal/platform"
@@ -122,7 +123,10 @@ func parent(socket *platform.Socket) (*peer, error) {
 	proof, err := platform.OpenPidfd(creds.PID)
 	if err != nil {
 		_ = socket.Close()
-		return nil, nil // it has died: this process is the service
+		if errors.Is(err, syscall.ESRCH) {
+			return nil, nil // it has died: this process is the service
+		}
+		return nil, fmt.Errorf("%w: the incumbent cannot be watched: %w", ErrAborted, err)
 	}
 	return &peer{link: newLink(socket), process: &stranger{proof}}, nil
 }

@@ -206,6 +206,10 @@ func (l *life) incumbent() {
 	l.process.sockets.dropUnadopted()
 	l.process.notifier.serving(before != nil)
 	l.process.takeover.open(l)
+	if l.passedOn && (before == nil || before.process.ended()) {
+		l.passedOn = false
+		l.signalledUpgrade("passed on to a generation that died")
+	}
 }
 
 // finalized takes what FINAL brings.

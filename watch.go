@@ -14,8 +14,10 @@ type watch struct {
 	life        *life
 	until       time.Time // the end of probation
 	nextPing    time.Time
-	seq         uint64
-	connections int // the successor's, at its last sign of life
+	seq         uint64 // of the last PING
+	answered    uint64 // of the last PONG
+	last        uint64 // of the PING whose answer ends probation; 0: it is not over
+	connections int    // the successor's, at its last sign of life
 
 	checks   context.CancelFunc
 	failures int  // of the check, in a row
@@ -44,21 +46,31 @@ func (w *watch) tick(lost time.Duration) {
 	if w.life.state != probation {
 		return
 	}
-	if !now.Before(w.nextPing) {
+	over := w.last == 0 && !now.Before(w.until)
+	if over || !now.Before(w.nextPing) {
 		w.nextPing = now.Add(pingInterval)
 		w.seq++
 		w.life.send(&wire.Ping{Seq: w.seq})
 	}
-	if w.passed && !now.Before(w.until) {
+	if over {
+		w.last = w.seq
+	}
+	w.pass()
+}
+
+// pass ends probation, when its time is over, the successor has answered since, and the last check has passed.
+func (w *watch) pass() {
+	if w.last != 0 && w.answered >= w.last && w.passed {
 		w.life.raise(onPassed, "")
 	}
 }
 
 // pong is a sign of life: the silence that the deadline bounds begins anew.
 func (w *watch) pong(m *wire.Pong) {
-	w.connections = m.Connections
+	w.connections, w.answered = m.Connections, m.Seq
 	if w.life.state == probation {
 		w.life.timer.start(answerTimeout)
+		w.pass()
 	}
 }
 

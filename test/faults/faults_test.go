@@ -157,6 +157,7 @@ func (r *run) struck(f fault, watch *handovertest.Watch) (pid int) {
 		r.load.Killed(pid, time.Unix(0, nanos))
 		r.AwaitExit(pid)
 	case "STOP":
+		r.awaitStopped(pid) // it says that it will before it does
 		// The process stands still. If another one serves, it answers; if this one does, nobody can.
 		still, cancel := context.WithTimeout(r.timeout, 500*time.Millisecond)
 		_ = r.load.WaitAnswers(still, 20)
@@ -164,6 +165,25 @@ func (r *run) struck(f fault, watch *handovertest.Watch) (pid int) {
 		r.Signal(pid, syscall.SIGCONT)
 	}
 	return pid
+}
+
+// awaitStopped waits until the process stands still: the kernel tells nobody but its parent.
+func (r *run) awaitStopped(pid int) {
+	r.t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for {
+		for _, p := range r.Family() {
+			if p.PID == pid && p.State == "T" {
+				return
+			}
+		}
+		select {
+		case <-look.C:
+		case <-r.timeout.Done():
+			r.t.Fatalf("process %d does not stop", pid)
+		}
+	}
 }
 
 func (r *run) watchStrike() *handovertest.Watch {
