@@ -290,7 +290,7 @@ func TestStruckWhileTakenBack(t *testing.T) {
 		alone := f.direction == "receive" && f.frame == "RETURN" || f.direction == "send" && f.frame == "RESUME" && f.moment != "after"
 		// Killed once it has said that it serves again, it is the service.
 		service := f.direction == "send" && (f.frame == "RESUMED" && f.moment == "after" || f.frame == "CONN_ACK") ||
-			f.direction == "receive" && (f.frame == "CONN" || f.frame == "GONE")
+			f.direction == "receive" && (f.frame == "CONN" || f.frame == "GONE" || f.frame == "RETURNED" && f.moment == "after")
 		return f.signal == "KILL" && (alone || service)
 	})
 }
