@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
 
@@ -28,6 +30,9 @@ type conn struct {
 	mu       sync.Mutex
 	phase    phase
 	heard    bool          // a byte was delivered since phase became fresh or idle
+	turns    int           // how often the read deadline was set since phase became idle
+	post     bool          // the last request that was heard to begin is a POST
+	forgive  int           // how many CR and LF more before the next request are passed over
 	reading  bool          // a goroutine is in Conn.Read
 	offered  int           // what room that read, or the one to come, offers
 	kicked   bool          // a deadline in the past stands on Conn, to end the read
@@ -88,6 +93,11 @@ func (c *conn) Read(p []byte) (int, error) {
 			c.kicked = false
 			_ = c.Conn.SetReadDeadline(c.deadline)
 		}
+		if n > 0 && c.forgive > 0 {
+			if n = c.forgiveLocked(p[:n]); n == 0 && err == nil {
+				continue
+			}
+		}
 		if n > 0 {
 			c.hearLocked(p[:n])
 		}
@@ -109,12 +119,13 @@ func (c *conn) readLocked(p []byte) (int, error) {
 
 // idleLocked reports whether a read that offers room bytes stands at the idle point. Before the first byte of a connection
 // nothing can be hidden anywhere. Between requests net/http may hold the beginning of the next one (pipelining, a
-// background read): then it offers less than its whole buffer.
+// background read): then it offers less than its whole buffer, or, where it has parsed that beginning already, has set the
+// deadline for the request after the one for being idle.
 func (c *conn) idleLocked(room int) bool {
 	if !c.ln.plainHTTP || c.bound || c.heard || len(c.unread) > 0 {
 		return false
 	}
-	return c.phase == fresh || c.phase == idle && room == httpBufferSize
+	return c.phase == fresh || c.phase == idle && room == httpBufferSize && c.turns == 1
 }
 
 // leaveLocked captures or retires the connection if it is at its idle point.
@@ -124,13 +135,19 @@ func (c *conn) leaveLocked(room int) bool {
 		return false
 	}
 	if mode == modeRetire {
-		// The service ends. A client that has just connected gets the time for its first request that
-		// http.Server.Shutdown would give it.
-		return c.phase == idle || time.Since(c.accepted) > freshGrace
+		// The service ends. A request that has come already is answered. A client that has just connected gets the time
+		// for its first request that http.Server.Shutdown would give it.
+		return !c.waiting() && (!c.unasked() || time.Since(c.accepted) > freshGrace)
 	}
 	c.taken = true
 	c.ln.set.captured(c)
 	return true
+}
+
+// waiting reports whether bytes of the client are waiting in the kernel.
+func (c *conn) waiting() bool {
+	sc, ok := c.Conn.(syscall.Conn)
+	return ok && platform.Readable(sc)
 }
 
 // freshGrace is how long an ending service waits for the first request of a connection, as net/http does.
@@ -145,11 +162,29 @@ func (c *conn) hearLocked(p []byte) {
 		return
 	}
 	c.heard = true
+	c.post = bytes.HasPrefix(p, []byte(http.MethodPost))
 	if a := c.arrival; a != nil && !a.fresh {
 		c.shift = time.Since(a.at)
 		_ = c.setReadDeadlineLocked(c.asked)
 	}
 }
+
+// forgiveLocked removes empty lines from the beginning of p, as net/http does after a POST (RFC 9112, section 2.2): the server
+// that is given the connection has seen none.
+func (c *conn) forgiveLocked(p []byte) int {
+	skip := 0
+	for skip < min(len(p), c.forgive) && (p[skip] == '\r' || p[skip] == '\n') {
+		skip++
+	}
+	c.forgive -= skip
+	if skip < len(p) {
+		c.forgive = 0
+	}
+	return copy(p, p[skip:])
+}
+
+// forgiven is how many bytes net/http looks at for empty lines after a POST.
+const forgiven = 4
 
 // http2Preface is how unencrypted HTTP/2 begins, and no HTTP/1.1 request (RFC 9113, section 3.4).
 const http2Preface = "PRI"
@@ -187,6 +222,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *conn) setReadDeadlineLocked(t time.Time) error {
+	c.turns++
 	c.asked, c.deadline = t, c.arrivalDeadlineLocked(t)
 	if c.kicked {
 		return nil // stands in the past until the read has seen it
@@ -228,8 +264,11 @@ func (c *conn) SetDeadline(t time.Time) error {
 func (c *conn) Close() error {
 	c.mu.Lock()
 	taken := c.taken
+	// Where the service ends, net/http closes what it takes to be idle, from without: a connection whose next head has come
+	// in part is idle to it. That request is answered.
+	asked := c.reading && c.ln.set.mode.Load() == modeRetire && (c.phase == fresh || c.phase == idle) && (c.heard || c.waiting())
 	c.mu.Unlock()
-	if taken {
+	if taken || asked {
 		return nil
 	}
 	c.ln.set.closed(c)
@@ -246,7 +285,7 @@ func (c *conn) observe(s http.ConnState) {
 	case http.StateActive:
 		c.phase, c.arrival = active, nil
 	case http.StateIdle:
-		c.phase, c.heard = idle, false
+		c.phase, c.heard, c.turns = idle, false, 0
 	case http.StateHijacked:
 		c.phase = hijacked
 	}
@@ -289,7 +328,7 @@ func (c *conn) unasked() bool { return c.phase == fresh && (c.arrival == nil || 
 
 // describe says what the next process must know of a captured connection.
 func (c *conn) describe(id uint64) wire.Conn {
-	w := wire.Conn{ID: id, Key: c.ln.spec.Key(), Type: wire.ConnHTTP1, Fresh: c.unasked(), Age: time.Since(c.accepted)}
+	w := wire.Conn{ID: id, Key: c.ln.spec.Key(), Type: wire.ConnHTTP1, Fresh: c.unasked(), Posted: c.post, Age: time.Since(c.accepted)}
 	if !c.deadline.IsZero() {
 		w.Wait = max(time.Until(c.deadline), time.Nanosecond)
 	}
@@ -305,6 +344,9 @@ func given(l *listener, raw net.Conn, w wire.Conn) *conn {
 	}
 	if w.Fresh {
 		c.shift = -w.Age
+	}
+	if w.Posted {
+		c.post, c.forgive = true, forgiven
 	}
 	// The kick that ended the last read still stands on the descriptor's poller, or nothing does: set what holds now.
 	c.deadline = c.arrivalDeadlineLocked(time.Time{})

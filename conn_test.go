@@ -18,19 +18,28 @@ type room struct {
 
 	mu    sync.Mutex
 	state http.ConnState
+	turns int // of the read deadline, since state changed
 }
 
 type read struct {
 	state http.ConnState
 	room  int
+	turns int
 }
 
 func (r *room) Read(p []byte) (int, error) {
 	r.mu.Lock()
-	state := r.state
+	seen := read{r.state, len(p), r.turns}
 	r.mu.Unlock()
-	r.reads <- read{state, len(p)}
+	r.reads <- seen
 	return r.Conn.Read(p)
+}
+
+func (r *room) SetReadDeadline(t time.Time) error {
+	r.mu.Lock()
+	r.turns++
+	r.mu.Unlock()
+	return r.Conn.SetReadDeadline(t)
 }
 
 // serveRoom has net/http serve one end of a connection, and returns the other and what the reads offer.
@@ -46,7 +55,7 @@ func serveRoom(t *testing.T, srv *http.Server) (client net.Conn, reads <-chan re
 		r := c.(*room)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.state = s
+		r.state, r.turns = s, 0
 	}
 	served := make(chan struct{})
 	go func() {
@@ -79,14 +88,14 @@ func (l roomListener) Accept() (net.Conn, error) {
 	return &room{Conn: c, reads: l.reads}, nil
 }
 
-// idleRoom waits for the next read of an idle connection.
-func idleRoom(t *testing.T, reads <-chan read) int {
+// idleRead waits for the next read of an idle connection.
+func idleRead(t *testing.T, reads <-chan read) read {
 	t.Helper()
 	for {
 		select {
 		case r := <-reads:
 			if r.state == http.StateIdle {
-				return r.room
+				return r
 			}
 		case <-time.After(10 * time.Second):
 			t.Fatal("no read of an idle connection")
@@ -120,8 +129,8 @@ func TestIdlePointOfNetHTTP(t *testing.T) {
 		for range 3 {
 			_, _ = io.WriteString(client, get)
 			answers(t, client, 1)
-			if n := idleRoom(t, reads); n != httpBufferSize {
-				t.Errorf("an idle connection offers %d bytes, not %d", n, httpBufferSize)
+			if r := idleRead(t, reads); r.room != httpBufferSize || r.turns != 1 {
+				t.Errorf("an idle connection offers %d bytes, not %d, after %d deadlines, not 1", r.room, httpBufferSize, r.turns)
 			}
 		}
 	})
@@ -129,8 +138,16 @@ func TestIdlePointOfNetHTTP(t *testing.T) {
 		client, reads := serveRoom(t, &http.Server{})
 		_, _ = io.WriteString(client, get+"GET")
 		answers(t, client, 1)
-		if n := idleRoom(t, reads); n >= httpBufferSize {
-			t.Errorf("an idle connection with three bytes in its buffer offers %d bytes: they would be lost", n)
+		if r := idleRead(t, reads); r.room >= httpBufferSize {
+			t.Errorf("an idle connection with three bytes in its buffer offers %d bytes: they would be lost", r.room)
+		}
+	})
+	t.Run("one that has parsed the beginning of a request has set its deadline", func(t *testing.T) {
+		client, reads := serveRoom(t, &http.Server{})
+		_, _ = io.WriteString(client, get+"GET / HTTP/1.1\r\nHost: h\r\n")
+		answers(t, client, 1)
+		if r := idleRead(t, reads); r.turns <= 1 {
+			t.Errorf("an idle connection that has parsed half a request looks idle: %d bytes, %d deadlines", r.room, r.turns)
 		}
 	})
 	t.Run("one that sniffs for HTTP/2 has read nothing", func(t *testing.T) {
@@ -143,8 +160,8 @@ func TestIdlePointOfNetHTTP(t *testing.T) {
 		}
 		_, _ = io.WriteString(client, get)
 		answers(t, client, 1)
-		if n := idleRoom(t, reads); n != httpBufferSize {
-			t.Errorf("an idle connection offers %d bytes, not %d", n, httpBufferSize)
+		if r := idleRead(t, reads); r.room != httpBufferSize || r.turns != 1 {
+			t.Errorf("an idle connection offers %d bytes, not %d, after %d deadlines, not 1", r.room, httpBufferSize, r.turns)
 		}
 	})
 }

@@ -117,10 +117,10 @@ func (s *server) start(failed func(error)) {
 // leave tells the clients, in their protocol's words, that connections of this generation end: HTTP/2 by GOAWAY, at once;
 // HTTP/1.1 connections that cannot follow by "Connection: close" on their next answer (see departure).
 //
-// Where the service ends, and connections are not ours to end at their idle point (below TLS, or wrapped), net/http does it.
+// Where the service ends, net/http is told too: it adds the header to answers whose handlers have begun already.
 func (s *server) leave(ctx context.Context) {
-	if s.sockets.mode.Load() == modeRetire && (s.own == nil || !s.own.plainHTTP) {
-		_ = s.http.Shutdown(ctx)
+	if s.sockets.mode.Load() == modeRetire {
+		s.http.SetKeepAlivesEnabled(false)
 	}
 	if s.shadow == nil {
 		return

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -132,7 +133,7 @@ func closeAll(fds []int) {
 	}
 }
 
-func readable(c *net.UnixConn) bool {
+func readable(c syscall.Conn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return false

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os/exec"
 	"runtime"
+	"syscall"
 )
 
 // unsupported names what was asked, and where.
@@ -28,7 +29,7 @@ func recv(*net.UnixConn, []byte) (int, []int, error) {
 	return 0, nil, unsupported("descriptor passing")
 }
 
-func readable(*net.UnixConn) bool { return false }
+func readable(syscall.Conn) bool { return false }
 
 func closeFD(int) error { return unsupported("closing a descriptor") }
 

@@ -3,14 +3,13 @@
 package traffic
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -160,9 +159,10 @@ func TestGracefulEndLosesNoRequestInFlight(t *testing.T) {
 	head.answeredBy(pid)
 	head.send("GET /?id=head HTTP/1.1\r\nHo")
 	slow.get("/slow?id=slow&ms=1000")
-	crowd := s.newcomers(4)
+	noMore, gone := s.newcomers(4)
 
 	ending := s.watch("msg=ending")
+	noMore()
 	s.Signal(pid, sigEnd)
 	s.line(ending, "the service does not end")
 	idle.ended()
@@ -183,43 +183,41 @@ func TestGracefulEndLosesNoRequestInFlight(t *testing.T) {
 		l.wants(3)
 		l.finish()
 	}
-	crowd()
+	gone()
 	s.AwaitExit(pid)
 	if out := s.Output(100); strings.Contains(out, "service ended") {
 		t.Error("the service ended with an error")
 	}
 }
 
-// newcomers are clients that come, ask once and leave, until nobody listens. The returned function waits for that: whoever
-// got a connection had its answer.
-func (s *service) newcomers(n int) (refused func()) {
+// newcomers are clients that come, ask once and leave, again and again. Who had a connection before ending was called had
+// its answer; the returned function waits for the last. Who comes later may find nobody.
+func (s *service) newcomers(n int) (ending, gone func()) {
 	var all sync.WaitGroup
+	var ended atomic.Bool
 	came := make(chan struct{}, n)
 	for range n {
 		all.Go(func() {
-			for first := true; ; first = false {
+			arrived := sync.OnceFunc(func() { came <- struct{}{} })
+			defer arrived()
+			for !ended.Load() {
 				c, err := net.DialTimeout("tcp", s.address, patience)
-				if errors.Is(err, syscall.ECONNREFUSED) && !first {
-					return
+				late := ended.Load()
+				if err == nil {
+					err = askOnce(c)
 				}
-				if err != nil {
+				if err != nil && !late {
 					s.t.Errorf("newcomer: %v", err)
 					return
 				}
-				if err := askOnce(c); err != nil {
-					s.t.Errorf("newcomer: a connection that was opened: %v", err)
-					return
-				}
-				if first {
-					came <- struct{}{}
-				}
+				arrived()
 			}
 		})
 	}
 	for range n {
 		<-came
 	}
-	return all.Wait
+	return func() { ended.Store(true) }, all.Wait
 }
 
 func askOnce(c net.Conn) error {
