@@ -1,0 +1,123 @@
+//go:build linux
+
+package faults
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/handover-go/handover/handovertest"
+)
+
+// refused waits until the handover that was asked for is aborted, and returns the line that says why.
+func (r *run) refused() string {
+	r.t.Helper()
+	line := r.settle()
+	if !strings.Contains(line, `msg="handover aborted`) {
+		r.t.Fatalf("not aborted: %s", line)
+	}
+	return line
+}
+
+// TestUnixSocketPathOutlivesGenerations: neither a failed successor nor a generation that leaves removes it; the end of the
+// service does.
+func TestUnixSocketPathOutlivesGenerations(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	service := handovertest.Start(t, handovertest.Service{
+		Path: build(t, ""), Network: "unix", Address: path,
+		Env: []string{"ADDR=" + path, "HANDOVER_PROBATION=100ms"},
+	})
+	r := &run{Running: service, t: t, address: path}
+	r.renew()
+	var err error
+	if r.load, err = handovertest.Drive(t.Context(), service.Load()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Swap(build(t, "exit"))
+	r.upgrade()
+	r.refused()
+	r.Swap(build(t, ""))
+	r.Upgrade(3)
+	after, err := os.Stat(path)
+	if err != nil || !os.SameFile(before, after) {
+		t.Errorf("the path is another's after four handovers: %v", err)
+	}
+	handovertest.AssertNothingLost(t, r.load.Stop())
+	r.Stop()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the path outlives the service: %v", err)
+	}
+}
+
+// TestIncumbentAcceptsNothingAfterTheCommit: every new connection of a probation is the successor's.
+func TestIncumbentAcceptsNothingAfterTheCommit(t *testing.T) {
+	r := start(t, "HANDOVER_PROBATION=3s")
+	incumbent := r.PID()
+	serving := r.Watch(func(line string) bool { return strings.Contains(line, `msg="serving on probation"`) })
+	r.upgrade()
+	var successor int
+	if _, err := fmt.Sscanf(after(r.line(serving, "no probation"), " pid="), "%d", &successor); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		c := dial(t, r.address)
+		c.ask("/?id=1")
+		c.answer(successor)
+		c.Close()
+	}
+	if incumbent == successor {
+		t.Error("nobody was replaced")
+	}
+	r.settle()
+	r.finish()
+}
+
+func after(line, key string) string {
+	_, rest, _ := strings.Cut(line, key)
+	return rest
+}
+
+// TestSuccessorWithoutDescriptorsIsRefused: it cannot hold what it is offered. Before that, and afterwards with a successor
+// that can, a hundred listeners of equal addresses are handed over.
+func TestSuccessorWithoutDescriptorsIsRefused(t *testing.T) {
+	address := handovertest.FreeAddress(t)
+	service := handovertest.Start(t, handovertest.Service{
+		Path: build(t, ""), Address: address,
+		Env: []string{"ADDR=" + address + strings.Repeat(",127.0.0.1:0", 100), "HANDOVER_PROBATION=100ms"},
+	})
+	r := &run{Running: service, t: t, address: address}
+	r.renew()
+	var err error
+	if r.load, err = handovertest.Drive(t.Context(), service.Load()); err != nil {
+		t.Fatal(err)
+	}
+	r.Upgrade(1)
+	script := filepath.Join(t.TempDir(), "poor")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nulimit -n 40\nexec "+build(t, "")+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.Swap(script)
+	r.upgrade()
+	if line := r.refused(); !strings.Contains(line, "RLIMIT_NOFILE") {
+		t.Errorf("the reason is not said: %s", line)
+	}
+	r.Swap(build(t, ""))
+	before, err := handovertest.OpenFDs(r.PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Upgrade(2)
+	handovertest.AssertNothingLost(t, r.load.Stop())
+	if before < 100 {
+		t.Errorf("%d descriptors are open: where are the listeners?", before)
+	}
+	r.Signal(r.PID(), syscall.SIGTERM)
+}
