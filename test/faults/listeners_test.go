@@ -121,3 +121,27 @@ func TestSuccessorWithoutDescriptorsIsRefused(t *testing.T) {
 	}
 	r.Signal(r.PID(), syscall.SIGTERM)
 }
+
+// TestChangedSocketOptionIsReported: the listener keeps what it has, and that is said.
+func TestChangedSocketOptionIsReported(t *testing.T) {
+	r := start(t)
+	r.Swap(build(t, "options"))
+	said := r.Watch(func(line string) bool {
+		return strings.Contains(line, `msg="the listener keeps its socket option"`) && strings.Contains(line, "SO_RCVBUF")
+	})
+	r.Upgrade(1)
+	t.Log(r.line(said, "nothing is said of the option"))
+	handovertest.AssertNothingLost(t, r.finish())
+}
+
+// TestUpgradeNeedsNothingOfTheRuntimeDirectory: it may be full, read-only or, as here, gone; the takeover socket travels.
+func TestUpgradeNeedsNothingOfTheRuntimeDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	r := start(t, "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+dir)
+	r.Upgrade(1)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	r.Upgrade(2)
+	handovertest.AssertNothingLost(t, r.finish())
+}
