@@ -1,7 +1,6 @@
 package handover
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -31,7 +30,6 @@ type conn struct {
 	phase    phase
 	heard    bool          // a byte was delivered since phase became fresh or idle
 	turns    int           // how often the read deadline was set since phase became idle
-	post     bool          // the last request that was heard to begin is a POST
 	forgive  int           // how many CR and LF more before the next request are passed over
 	reading  bool          // a goroutine is in Conn.Read
 	offered  int           // what room that read, or the one to come, offers
@@ -162,15 +160,14 @@ func (c *conn) hearLocked(p []byte) {
 		return
 	}
 	c.heard = true
-	c.post = bytes.HasPrefix(p, []byte(http.MethodPost))
 	if a := c.arrival; a != nil && !a.fresh {
 		c.shift = time.Since(a.at)
 		_ = c.setReadDeadlineLocked(c.asked)
 	}
 }
 
-// forgiveLocked removes empty lines from the beginning of p, as net/http does after a POST (RFC 9112, section 2.2): the server
-// that is given the connection has seen none.
+// forgiveLocked removes empty lines from the beginning of p. A server should forgive one before a request (RFC 9112, section
+// 2.2). net/http does after a POST, and the one that is given a connection does not know what was asked on it before.
 func (c *conn) forgiveLocked(p []byte) int {
 	skip := 0
 	for skip < min(len(p), c.forgive) && (p[skip] == '\r' || p[skip] == '\n') {
@@ -328,7 +325,7 @@ func (c *conn) unasked() bool { return c.phase == fresh && (c.arrival == nil || 
 
 // describe says what the next process must know of a captured connection.
 func (c *conn) describe(id uint64) wire.Conn {
-	w := wire.Conn{ID: id, Key: c.ln.spec.Key(), Type: wire.ConnHTTP1, Fresh: c.unasked(), Posted: c.post, Age: time.Since(c.accepted)}
+	w := wire.Conn{ID: id, Key: c.ln.spec.Key(), Type: wire.ConnHTTP1, Fresh: c.unasked(), Age: time.Since(c.accepted)}
 	if !c.deadline.IsZero() {
 		w.Wait = max(time.Until(c.deadline), time.Nanosecond)
 	}
@@ -344,9 +341,8 @@ func given(l *listener, raw net.Conn, w wire.Conn) *conn {
 	}
 	if w.Fresh {
 		c.shift = -w.Age
-	}
-	if w.Posted {
-		c.post, c.forgive = true, forgiven
+	} else {
+		c.forgive = forgiven
 	}
 	// The kick that ended the last read still stands on the descriptor's poller, or nothing does: set what holds now.
 	c.deadline = c.arrivalDeadlineLocked(time.Time{})

@@ -30,7 +30,6 @@ type Conn struct {
 	Key    string // of the listener it was accepted on
 	Type   ConnKind
 	Fresh  bool          // no request was read on it yet
-	Posted bool          // the last request was a POST: empty lines before the next are forgiven
 	Wait   time.Duration // what remains of the deadline for the next byte; 0: none
 	Age    time.Duration // since it was accepted
 	Unread []byte        // bytes read from the kernel that the service has not seen
@@ -69,10 +68,7 @@ const (
 	carryEnd
 )
 
-const (
-	connFresh = 1 << iota
-	connPosted
-)
+const connFresh = 1
 
 var errShort = errors.New("ends too early")
 
@@ -109,7 +105,7 @@ func (c *Conns) appendTo(b []byte) ([]byte, error) {
 		b = binary.BigEndian.AppendUint64(b, conn.ID)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(conn.Key)))
 		b = append(b, conn.Key...)
-		b = append(b, byte(conn.Type), flag(connFresh, conn.Fresh)|flag(connPosted, conn.Posted))
+		b = append(b, byte(conn.Type), flag(connFresh, conn.Fresh))
 		b = binary.BigEndian.AppendUint64(b, uint64(max(conn.Wait, 0)))
 		b = binary.BigEndian.AppendUint64(b, uint64(max(conn.Age, 0)))
 		b = binary.BigEndian.AppendUint32(b, uint32(len(conn.Unread)))
@@ -130,8 +126,7 @@ func (c *Conns) parse(b []byte) error {
 		conn := Conn{ID: r.uint64()}
 		conn.Key = string(r.bytes(int(r.uint16())))
 		conn.Type = ConnKind(r.uint8())
-		flags := r.uint8()
-		conn.Fresh, conn.Posted = flags&connFresh != 0, flags&connPosted != 0
+		conn.Fresh = r.uint8()&connFresh != 0
 		conn.Wait = r.duration()
 		conn.Age = r.duration()
 		conn.Unread = r.bytes(int(r.uint32()))

@@ -61,7 +61,7 @@ func handover() transcript {
 				{ID: 2, Key: web.Key(), Type: ConnHTTP1, Fresh: true, Age: time.Millisecond, Unread: []byte("GET / HT"), State: []byte("session 2")},
 			}}, 2, nil},
 			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{1, Accepted}, {2, Retry}}}, 0, nil},
-			step{"I>S", 7, &Conns{Conns: []Conn{{ID: 3, Key: admin.Key(), Type: ConnHTTP1, Posted: true}}}, 1, nil},
+			step{"I>S", 7, &Conns{Conns: []Conn{{ID: 3, Key: admin.Key(), Type: ConnHTTP1}}}, 1, nil},
 			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{3, Refused}}}, 0, nil},
 			step{"I>S", 7, &Gone{}, 0, nil},
 		),
