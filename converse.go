@@ -29,11 +29,14 @@ func (t *takeover) converse(l *life, socket *platform.Socket) {
 	}
 	_ = link.SetReceiveDeadline(time.Now().Add(linkTimeout))
 	f, err := link.Receive()
+	hello, ok := f.Message.(*wire.Hello)
 	if errors.Is(err, wire.ErrCritical) {
-		t.deny(link, 0, wire.CodeUnsupported, unsupported(err, t.process.build, wire.Build{}))
+		if !ok {
+			hello = &wire.Hello{Protocol: wire.Protocols}
+		}
+		t.deny(link, 0, wire.CodeUnsupported, unsupported(err, t.process.build, hello.Build, hello.Protocol))
 		return
 	}
-	hello, ok := f.Message.(*wire.Hello)
 	if err != nil || !ok {
 		closeDescriptors(&f)
 		return
@@ -46,7 +49,7 @@ func (t *takeover) converse(l *life, socket *platform.Socket) {
 	}
 	switch hello.Role {
 	case wire.RoleSuccessor:
-		j, err := newJoiner(t, link, &f, creds, hello.Build, features)
+		j, err := newJoiner(t, link, &f, creds, hello, features)
 		if err != nil {
 			t.deny(link, 0, wire.CodeDenied, err)
 			return
@@ -114,7 +117,7 @@ type joiner struct {
 }
 
 // newJoiner takes over the link, and the pidfd that came with HELLO, which must be of the process that the kernel names.
-func newJoiner(t *takeover, link *wire.Link, f *wire.Frame, creds platform.Credentials, build wire.Build, features []string) (*joiner, error) {
+func newJoiner(t *takeover, link *wire.Link, f *wire.Frame, creds platform.Credentials, hello *wire.Hello, features []string) (*joiner, error) {
 	if len(f.Descriptors) != 1 {
 		closeDescriptors(f)
 		return nil, fmt.Errorf("%w: HELLO came without a pidfd", ErrDenied)
@@ -131,7 +134,7 @@ func newJoiner(t *takeover, link *wire.Link, f *wire.Frame, creds platform.Crede
 		_ = proof.Close()
 		return nil, fmt.Errorf("%w: process %d could not be fenced: %w", ErrDenied, creds.PID, err)
 	}
-	return &joiner{t, &peer{link: link, process: &stranger{proof}, build: build, features: features}}, nil
+	return &joiner{t, &peer{link: link, process: &stranger{proof}, build: hello.Build, protocol: hello.Protocol, features: features}}, nil
 }
 
 // deny turns the process away.

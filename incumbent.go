@@ -66,7 +66,7 @@ func (l *life) greeted(f *wire.Frame, m *wire.Hello) {
 		l.raise(onAbort, err.Error())
 		return
 	}
-	l.peer.build, l.peer.features = m.Build, features
+	l.peer.build, l.peer.protocol, l.peer.features = m.Build, m.Protocol, features
 	l.offerTo(l.peer)
 }
 

@@ -32,6 +32,7 @@ type life struct {
 	follow     follow   // connections on their way out
 	emptying   int      // listeners that are being emptied
 	passedOn   bool     // an upgrade signal, and no answer has come yet
+	ended      bool     // a person has told this generation to end
 
 	inbox chan happening
 	calls chan func()
@@ -106,6 +107,7 @@ func (l *life) raise(e event, why string) { l.raised = append(l.raised, raised{e
 
 // step is a transition.
 func (l *life) step(e event, why string) {
+	l.ended = l.ended || e == onStop
 	t, ok := next(l.state, e)
 	if !ok {
 		if e == onStop || e == onFailed {
@@ -177,6 +179,10 @@ func (l *life) act(a action, e event, why string) {
 		l.final(why)
 	case doKeep:
 		l.follow.lost()
+		if l.ended {
+			l.follow.retire() // nobody serves, and nobody is to
+			l.timer.shorten(hastened)
+		}
 	case doEnd:
 		l.end(why)
 	case doHasten:
@@ -194,7 +200,7 @@ func (l *life) act(a action, e event, why string) {
 
 // misunderstood answers a peer that needs what this build does not know.
 func (l *life) misunderstood(err error) {
-	err = unsupported(err, l.process.build, l.peer.build)
+	err = unsupported(err, l.process.build, l.peer.build, l.peer.protocol)
 	if l.attempt != nil {
 		l.attempt.refuse(wire.CodeUnsupported, err)
 	} else {
@@ -205,8 +211,8 @@ func (l *life) misunderstood(err error) {
 }
 
 // unsupported names both sides of a misunderstanding.
-func unsupported(err error, ours, theirs wire.Build) error {
-	return &wire.UnsupportedError{Reason: err.Error(), Ours: wire.Protocols, OurBuild: ours, Theirs: wire.Protocols, TheirBuild: theirs}
+func unsupported(err error, ours, theirs wire.Build, protocol wire.Range) error {
+	return &wire.UnsupportedError{Reason: err.Error(), Ours: wire.Protocols, OurBuild: ours, Theirs: protocol, TheirBuild: theirs}
 }
 
 // send puts a frame on the link to the peer. A link that fails is read to its end, which is then reported like any other: the

@@ -18,6 +18,7 @@ type peer struct {
 	process    process
 	generation int
 	build      wire.Build
+	protocol   wire.Range
 	features   []string
 	gone       bool // it has drained: its process ends, or has other things to do
 
@@ -67,7 +68,7 @@ func newPeer(link, pidfd, generation int) (*peer, error) {
 		_ = proof.Close()
 		return nil, err
 	}
-	return &peer{link: newLink(socket), process: &stranger{proof}, generation: generation}, nil
+	return &peer{link: newLink(socket), process: &stranger{proof}, generation: generation, protocol: wire.Protocols}, nil
 }
 
 // observe starts reporting to inbox, until the peer is closed or closed is.

@@ -45,7 +45,7 @@ func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn
 	ln := l.process.sockets.find(w.Key)
 	verdict := wire.Accepted
 	switch {
-	case l.state == ending || ln == nil || !ln.plainHTTP || w.Type != wire.ConnHTTP1:
+	case ln == nil || !ln.plainHTTP || w.Type != wire.ConnHTTP1:
 		verdict = wire.Refused
 	case l.state == draining:
 		verdict = wire.Retry // the sender is about to hear who serves now

@@ -57,6 +57,7 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 	}
 	l.peer.becomes(pidfd)
 	l.peer.generation, l.peer.build, l.peer.features = m.Generation, m.Build, m.Features
+	l.peer.protocol = wire.Range{Min: m.Protocol, Max: m.Protocol}
 	l.offer.attempt, l.offer.incumbent = f.Attempt, m.Generation
 	l.attempts = f.Attempt
 	l.generation, l.consumed = m.Generation+1, m.Generation+1 // until COMMIT says otherwise

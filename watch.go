@@ -3,6 +3,7 @@ package handover
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/handover-go/handover/internal/wire"
@@ -30,7 +31,9 @@ func newWatch(l *life) *watch {
 	w := &watch{life: l, until: time.Now().Add(l.process.config.Probation), passed: l.process.config.Check == nil}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.checks = cancel
-	if l.process.config.Check != nil {
+	if !slices.Contains(l.peer.features, wire.FeaturePreview) {
+		w.passed = true // it cannot be asked
+	} else if l.process.config.Check != nil {
 		l.background(ctx, w.check)
 	}
 	return w

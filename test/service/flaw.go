@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"sync/atomic"
+	"time"
 )
 
 // failure is asked for by the request of that id.
@@ -20,7 +22,7 @@ func flawed(h http.Handler) http.Handler {
 				<-r.Context().Done()
 				return
 			case flaw == "crash" && n >= 10:
-				os.Exit(3)
+				crash()
 			case r.URL.Query().Get("id") == "fail":
 				defer func() { failure <- struct{}{} }()
 			}
@@ -30,4 +32,10 @@ func flawed(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// crash says when, before it could cost anything, and ends the process.
+func crash() {
+	fmt.Fprintf(os.Stderr, "msg=%q pid=%d at=%d\n", "crashing", os.Getpid(), time.Now().UnixNano())
+	os.Exit(3)
 }

@@ -3,6 +3,7 @@
 //	go build -ldflags "-X main.flaw=exit -X main.build=v2"
 //
 // It listens at $ADDR: addresses with commas between, paths of unix sockets, and after "tls:" addresses where it speaks TLS.
+// It leaves its directory before New if $CHDIR is "early", after it if "late", and removes its own executable if $UNLINK is set.
 package main
 
 import (
@@ -27,11 +28,14 @@ var (
 	//   exit          ends with status 1 before it calls New
 	//   hang          never calls Run
 	//   check         fails its check
+	//   unsure        its check ends only when it must
 	//   deaf          its handlers never answer, once it serves
 	//   crash         ends with status 3 at the tenth request after the commit
+	//   late          ends with status 3 a second after the commit
 	//   stuck         its background work ignores its context
 	//   failing       its background work fails once it was asked for id=fail
 	//   elsewhere     listens at another address
+	//   options       asks for another receive buffer
 	flaw string
 )
 
@@ -47,8 +51,16 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	p, err := handover.New(ctx, handover.Config{Check: check})
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := move("early"); err != nil {
+		return err
+	}
+	p, err := handover.New(ctx, handover.Config{Check: check, ListenConfig: listenConfig()})
 	if err != nil {
+		return err
+	}
+	if err := move("late"); err != nil {
 		return err
 	}
 	if flaw == "hang" {
@@ -68,7 +80,7 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		srv := &http.Server{Handler: flawed(traffic.Handler(p.Generation))}
+		srv := &http.Server{Handler: flawed(control(p, cancel, traffic.Handler(p.Generation)))}
 		configure(srv)
 		if err := handovertest.RecordAccepts(srv); err != nil {
 			return err
@@ -92,6 +104,13 @@ func run(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			}
+		case "late":
+			select {
+			case <-time.After(time.Second):
+				crash()
+			case <-ctx.Done():
+				return nil
+			}
 		case "stuck":
 			select {}
 		}
@@ -100,6 +119,23 @@ func run(ctx context.Context) error {
 		return nil
 	})
 	return p.Run(ctx)
+}
+
+// move does to directory and executable what the environment wants at that moment.
+func move(moment string) error {
+	if os.Getenv("CHDIR") == moment {
+		if err := os.Chdir("/"); err != nil {
+			return err
+		}
+	}
+	if os.Getenv("UNLINK") == "" || moment != "early" {
+		return nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return os.Remove(path)
 }
 
 // configure sets what the environment says: durations of an http.Server, unencrypted HTTP/2, and hooks.
@@ -123,6 +159,10 @@ func configure(srv *http.Server) {
 func check(ctx context.Context, dial handover.DialFunc) error {
 	if flaw == "check" {
 		return errors.New("this build does not feel well")
+	}
+	if flaw == "unsure" {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,

@@ -1,0 +1,171 @@
+package lifecycle
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// named starts a service that has a takeover socket.
+func named(t *testing.T, env ...string) *run {
+	t.Helper()
+	dir := filepath.Join(runtimeDir(t), "run")
+	r := start(t, append([]string{"HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR=" + dir}, env...)...)
+	r.takeover = filepath.Join(dir, "shop.sock")
+	r.eventually("the takeover socket", func() (any, bool) {
+		_, err := os.Stat(r.takeover)
+		return err, err == nil
+	})
+	return r
+}
+
+// transport makes a platform.Socket what package wire wants of one.
+type transport struct{ *platform.Socket }
+
+func (s transport) Recv(p []byte) (n int, fds []int, lost bool, err error) {
+	n, fds, err = s.Socket.Recv(p)
+	return n, fds, false, err
+}
+
+// dialTakeover connects, and says nothing.
+func (r *run) dialTakeover() *net.UnixConn {
+	r.t.Helper()
+	c, err := net.Dial("unix", r.takeover)
+	must(r.t, err)
+	r.t.Cleanup(func() { c.Close() })
+	must(r.t, c.SetDeadline(time.Now().Add(patience)))
+	return c.(*net.UnixConn)
+}
+
+// control is a client of the takeover socket.
+type control struct {
+	link   *wire.Link
+	server int // the process that listens, as the kernel has it
+}
+
+// greet makes a control client of a connection to a takeover socket.
+func greet(c net.Conn) (*control, error) {
+	socket := platform.SocketFromConn(c.(*net.UnixConn))
+	creds, err := platform.PeerCredentials(socket)
+	if err != nil {
+		return nil, err
+	}
+	client := &control{wire.NewLink(transport{socket}, platform.CloseFD), creds.PID}
+	if err := client.link.Send(0, &wire.Hello{Protocol: wire.Protocols, Role: wire.RoleControl, PID: os.Getpid()}); err != nil {
+		return nil, err
+	}
+	f, err := client.link.Receive()
+	if _, ok := f.Message.(*wire.Hello); err == nil && !ok {
+		err = fmt.Errorf("HELLO is answered by %s", f.Kind())
+	}
+	return client, err
+}
+
+func (c *control) ask(m wire.Message) (*wire.Reply, error) {
+	if err := c.link.Send(0, m); err != nil {
+		return nil, err
+	}
+	return c.reply()
+}
+
+func (c *control) reply() (*wire.Reply, error) {
+	f, err := c.link.Receive()
+	if err != nil {
+		return nil, err
+	}
+	reply, ok := f.Message.(*wire.Reply)
+	if !ok {
+		return nil, fmt.Errorf("%s instead of REPLY", f.Kind())
+	}
+	return reply, nil
+}
+
+// control connects to the takeover socket.
+func (r *run) control() *control {
+	r.t.Helper()
+	c, err := greet(r.dialTakeover())
+	must(r.t, err)
+	return c
+}
+
+// ask asks at the takeover socket, on a link of its own.
+func (r *run) ask(m wire.Message) *wire.Reply {
+	r.t.Helper()
+	reply, err := r.control().ask(m)
+	must(r.t, err)
+	return reply
+}
+
+func TestTakeoverSocketAnswersStatus(t *testing.T) {
+	t.Parallel()
+	r := named(t)
+	held := r.dial()
+	held.ask("/?id=held")
+	held.answer()
+	for generation := 1; generation <= 2; generation++ {
+		c, pid := r.control(), r.PID()
+		r.eventually("a status with one connection", func() (any, bool) {
+			reply, err := c.ask(&wire.Status{})
+			must(t, err)
+			s := reply.Status
+			if s.Service != "shop" || s.State != "serving" || s.Generation != generation || s.PID != pid || c.server != pid ||
+				s.Attempt != 0 || len(s.Listeners) != 1 || s.Listeners[0].Bound != r.address || s.Build.Path == "" {
+				t.Fatalf("status %+v by process %d, want generation %d in process %d, serving at %s", s, c.server, generation, pid, r.address)
+			}
+			return s.Connections, s.Connections == 1
+		})
+		if generation == 1 {
+			r.Upgrade(1)
+		}
+	}
+}
+
+func TestTakeoverSocketUpgrades(t *testing.T) {
+	t.Parallel()
+	r := named(t, "HANDOVER_READY_TIMEOUT=2s").drive()
+	if reply := r.ask(&wire.Upgrade{}); reply.Outcome != "final" || reply.Attempt != 1 || reply.Error != "" {
+		t.Errorf("reply %+v, want attempt 1 final", reply)
+	}
+	r.assertAlone(r.PID())
+	r.Swap(build(t, "hang"))
+	began, waits := r.Watch(says(begun)), r.control()
+	must(t, waits.link.Send(0, &wire.Upgrade{}))
+	r.line(began)
+	if reply := r.ask(&wire.Upgrade{}); reply.Attempt != 2 || !strings.Contains(reply.Error, "a handover is under way: attempt 2") {
+		t.Errorf("reply %+v, want the number of the attempt under way, 2", reply)
+	}
+	if s := r.ask(&wire.Status{}).Status; s.Attempt != 2 || s.State != "offering" {
+		t.Errorf("status %+v, want attempt 2 in state offering", s)
+	}
+	reply, err := waits.reply()
+	must(t, err)
+	if reply.Outcome != "aborted" || reply.Attempt != 2 || !strings.Contains(reply.Error, "the successor was not ready in time") {
+		t.Errorf("reply %+v, want attempt 2 aborted, and why", reply)
+	}
+	r.upgrades()
+	r.finish()
+}
+
+func TestTakeoverSocketStops(t *testing.T) {
+	t.Parallel()
+	r := named(t)
+	pid, busy := r.PID(), r.dial()
+	busy.ask("/slow?id=busy&ms=500")
+	r.get("/")
+	if reply := r.ask(&wire.Stop{}); reply.Error != "" {
+		t.Errorf("reply %+v", reply)
+	}
+	busy.answerBy(pid)
+	r.AwaitExit(pid)
+	r.assertNobodyLeft()
+	if _, err := os.Stat(r.takeover); !os.IsNotExist(err) {
+		t.Errorf("the takeover socket is left behind: %v", err)
+	}
+}

@@ -1,0 +1,151 @@
+package lifecycle
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/handover-go/handover/handovertest"
+)
+
+// TestBuildThatCrashesAfterTheCommitIsTakenBack loses what the bad build had accepted, and nothing else.
+func TestBuildThatCrashesAfterTheCommitIsTakenBack(t *testing.T) {
+	for _, bad := range []struct {
+		name, flaw string
+		costs      int // at least
+	}{
+		{"at its tenth request", "crash", 1},
+		{"after a second", "late", 0}, // no connection may be open just then
+	} {
+		t.Run(bad.name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, "HANDOVER_PROBATION=3s").drive()
+			incumbent := r.PID()
+			r.Swap(build(t, bad.flaw))
+			crashing := r.Watch(says(`msg="crashing"`))
+			line := r.attempt()
+			wantReason(t, line, resumed, "the successor ended after the commit: exit status 3")
+			death := r.line(crashing)
+			nanos, err := strconv.ParseInt(attribute(death, "at"), 10, 64)
+			must(t, err)
+			died := time.Unix(0, nanos)
+			r.load.Killed(number(t, death, "pid"), died)
+			r.answers()
+			if pid := r.PID(); pid != incumbent {
+				t.Errorf("process %d answers, want the incumbent, %d", pid, incumbent)
+			}
+			t.Logf("%s from death to the first connection that the incumbent accepted", r.firstAccept(incumbent, died).Sub(died))
+			r.upgrades()
+			r.finishAfterCrash(bad.costs)
+		})
+	}
+}
+
+// TestBuildThatHangsAfterTheCommitIsTakenBack has the check find a build whose handlers never answer. Its idle connections
+// come back; requests that it had taken are lost when it has drained for as long as it may.
+func TestBuildThatHangsAfterTheCommitIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_CHECK_TIMEOUT=500ms", "HANDOVER_CHECK_FAILURES=2", "HANDOVER_DRAIN_TIMEOUT=1s").drive()
+	incumbent := r.PID()
+	r.Swap(build(t, "deaf"))
+	serves := r.Watch(says(proving))
+	line := r.attempt()
+	wantReason(t, line, resumed, "check failed 2 times in a row")
+	// From now on the bad build accepts nothing, and what it has taken is lost though it lives.
+	deaf := number(t, r.line(serves), "pid")
+	r.load.Killed(deaf, written(t, line))
+	r.answers()
+	if pid := r.PID(); pid != incumbent {
+		t.Errorf("process %d answers, want the incumbent, %d", pid, incumbent)
+	}
+	r.upgrades()
+	r.finishAfterCrash(1)
+}
+
+// TestBuildWhoseWorkFailsGivesEverythingBack has background work fail after the commit: the build asks to be taken back, and
+// nothing is lost.
+func TestBuildWhoseWorkFailsGivesEverythingBack(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=3s").drive()
+	incumbent := r.PID()
+	r.Swap(build(t, "failing"))
+	serves, outcome, left := r.Watch(says(proving)), r.outcome(), r.Watch(says(ended))
+	r.begin()
+	successor := number(t, r.line(serves), "pid")
+	must(t, r.load.WaitPID(r.ctx, successor))
+	r.get("/?id=fail")
+	wantReason(t, r.line(outcome), resumed, "background work has no luck")
+	if line := r.line(left); !strings.Contains(line, by(successor)) || !strings.Contains(attribute(line, "error"), "successor taken back: background work has no luck") {
+		t.Errorf("the successor says %q: not that, and why, it was taken back", line)
+	}
+	r.assertServes(incumbent)
+	r.upgrades()
+	r.finish()
+}
+
+// TestBuildThatCannotStopIsKilledBeforeTheIncumbentResumes has a build that is to be taken back go on with its background work.
+func TestBuildThatCannotStopIsKilledBeforeTheIncumbentResumes(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_FREEZE_TIMEOUT=1s").drive()
+	incumbent := r.PID()
+	r.Swap(build(t, "stuck"))
+	serves, outcome, killed := r.Watch(says(proving)), r.outcome(), r.Watch(says(`msg="the successor is killed"`))
+	r.begin()
+	successor := number(t, r.line(serves), "pid")
+	must(t, r.load.WaitPID(r.ctx, successor))
+	r.Signal(successor, syscall.SIGTERM)
+	kill := r.line(killed)
+	if number(t, kill, "pid") != successor || attribute(kill, "state") != "fencing" {
+		t.Errorf("%q, want process %d in state fencing", kill, successor)
+	}
+	r.load.Killed(successor, written(t, kill))
+	wantReason(t, r.line(outcome), resumed, "terminated")
+	r.answers()
+	if pid := r.PID(); pid != incumbent {
+		t.Errorf("process %d answers, want the incumbent, %d", pid, incumbent)
+	}
+	r.upgrades()
+	r.finishAfterCrash(0)
+}
+
+// finishAfterCrash ends the load, of which nothing may be lost but in the crash, and there not less than it must have cost.
+func (r *run) finishAfterCrash(costs int) {
+	r.t.Helper()
+	report := r.load.Stop()
+	handovertest.AssertLostInCrashOnly(r.t, report)
+	if report.LostInCrash < costs {
+		r.t.Errorf("the crash cost less than %d: %s", costs, report)
+	}
+	r.t.Logf("%d requests, %d lost in the crash, longest gap %s", report.Requests, report.LostInCrash, report.LongestGap)
+}
+
+// written is when a line of the library's log was written, to the millisecond before.
+func written(t *testing.T, line string) time.Time {
+	t.Helper()
+	at, err := time.Parse("time="+time.RFC3339Nano, strings.Fields(line)[0])
+	must(t, err)
+	return at
+}
+
+// firstAccept is when a process accepted a connection for the first time after an instant, by its ledger.
+func (r *run) firstAccept(pid int, after time.Time) time.Time {
+	r.t.Helper()
+	var first time.Time
+	r.eventually("a connection in the ledger", func() (any, bool) {
+		ledger, err := os.ReadFile(filepath.Join(r.Load().Ledger, itoa(pid)+".accepts"))
+		must(r.t, err)
+		for line := range strings.Lines(string(ledger)) {
+			words := strings.Fields(line)
+			if nanos, err := strconv.ParseInt(words[len(words)-1], 10, 64); err == nil && nanos > after.UnixNano() {
+				first = time.Unix(0, nanos)
+				return nil, true
+			}
+		}
+		return len(ledger), false
+	})
+	return first
+}

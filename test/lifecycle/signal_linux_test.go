@@ -1,0 +1,155 @@
+package lifecycle
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Lines that answer an upgrade signal, at the process that got it.
+const (
+	passedOn   = `msg="upgrade signal passed on to the generation that serves"`
+	answeredBy = `msg="upgrade signal answered by the generation that serves"`
+)
+
+// TestEverySignalOfAStormIsAnswered sends a hundred upgrade signals, ten milliseconds apart, to whichever process answers
+// clients then: each begins a handover, or is answered with the number of the one under way, and what began is final.
+func TestEverySignalOfAStormIsAnswered(t *testing.T) {
+	t.Parallel()
+	r := start(t).drive()
+	began, answered := map[string]bool{}, 0
+	final := r.Watch(says(succeeded))
+	pace := time.NewTicker(10 * time.Millisecond)
+	defer pace.Stop()
+	for range 100 {
+		<-pace.C
+		answer := r.Watch(saysAny(begun, refused, answeredBy))
+		r.Signal(r.PID(), syscall.SIGUSR2)
+		line := r.line(answer)
+		attempt := attribute(line, "attempt")
+		switch {
+		case strings.Contains(line, begun):
+			began[attempt] = true
+		case began[attempt]:
+			answered++
+		default:
+			t.Fatalf("answered with attempt %q, which never began:\n%s\n%s", attempt, line, r.Output(60))
+		}
+	}
+	r.line(final)
+	r.awaitLast(len(began))
+	report := r.finish()
+	t.Logf("%d handovers, %d signals answered with a number, %d requests", len(began), answered, report.Requests)
+	if len(began) == 0 || answered == 0 {
+		t.Errorf("%d handovers began, %d signals came while one was under way: want both", len(began), answered)
+	}
+}
+
+// TestBurstOfSignalsIsOneHandover sends a hundred upgrade signals at once: the kernel merges those that are not delivered yet.
+func TestBurstOfSignalsIsOneHandover(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=1s").drive()
+	pid := r.PID()
+	w := r.outcome()
+	for range 100 {
+		r.Signal(pid, syscall.SIGUSR2)
+	}
+	if line := r.line(w); !strings.Contains(line, succeeded) {
+		t.Errorf("%q, want %s", line, succeeded)
+	}
+	r.awaitLast(1)
+	r.finish()
+	output := r.Output(1 << 20)
+	if n := strings.Count(output, begun); n != 1 {
+		t.Errorf("%d handovers began, want 1", n)
+	}
+	for line := range strings.Lines(output) {
+		if strings.Contains(line, refused) && attribute(line, "attempt") != "1" {
+			t.Errorf("a signal is not answered with the attempt's number: %s", line)
+		}
+	}
+}
+
+// awaitLast waits until that many handovers are final, and only the generation that came of the last is left.
+func (r *run) awaitLast(handovers int) {
+	r.t.Helper()
+	r.eventually("each handover final", func() (any, bool) {
+		n := strings.Count(r.Output(1<<20), succeeded)
+		return n, n == handovers
+	})
+	r.assertAlone(r.PID())
+}
+
+// TestSignalToADrainingGenerationUpgradesTheService has the generation that still drains pass it on.
+func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
+	t.Parallel()
+	r := start(t).drive()
+	first, held := r.PID(), r.dial()
+	held.ask("/slow?id=held&ms=2000")
+	r.get("/")
+	r.Upgrade(1)
+	second := r.PID()
+	for _, generation := range []int{3, 4} { // the second time, its link leads to a successor by redirection
+		passed, began, answer, final := r.Watch(says(passedOn)), r.Watch(says(begun)), r.Watch(says(answeredBy)), r.Watch(says(succeeded))
+		r.Signal(first, syscall.SIGUSR2)
+		if line := r.line(passed); !strings.Contains(line, by(first)) || number(t, line, "pid") != second {
+			t.Errorf("%q, want it of process %d, to %d", line, first, second)
+		}
+		if line := r.line(began); !strings.Contains(line, by(second)) {
+			t.Errorf("%q, want it of process %d", line, second)
+		}
+		if line := r.line(answer); number(t, line, "attempt") != generation-1 || attribute(line, "error") != "" {
+			t.Errorf("%q, want attempt %d and no error", line, generation-1)
+		}
+		if line := r.line(final); number(t, line, "generation") != generation {
+			t.Errorf("%q, want generation %d", line, generation)
+		}
+		second = r.PID()
+	}
+	held.answerBy(first)
+	r.assertAlone(second)
+	r.finish()
+}
+
+// TestSignalToASuccessorIsAnsweredWithTheNumber sends it one that prepares, one that checks itself, one on probation.
+func TestSignalToASuccessorIsAnsweredWithTheNumber(t *testing.T) {
+	for _, c := range []struct{ state, flaw string }{{"checking", "unsure"}, {"proving", ""}} {
+		t.Run(c.state, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, "HANDOVER_PROBATION=1s", "HANDOVER_CHECK_TIMEOUT=1s").drive()
+			r.Swap(build(t, c.flaw))
+			entered, outcome := r.Watch(says("to="+c.state)), r.outcome()
+			successor := number(t, r.begin(), "pid")
+			r.line(entered)
+			passed, answer := r.Watch(says(passedOn)), r.Watch(says(answeredBy))
+			r.Signal(successor, syscall.SIGUSR2)
+			if line := r.line(passed); !strings.Contains(line, by(successor)) {
+				t.Errorf("%q, want it of process %d", line, successor)
+			}
+			line := r.line(answer)
+			if number(t, line, "attempt") != 1 || !strings.Contains(attribute(line, "error"), "a handover is under way: attempt 1") {
+				t.Errorf("%q, want the number of the attempt under way, 1", line)
+			}
+			r.line(outcome)
+			r.upgrades()
+			r.finish()
+		})
+	}
+}
+
+// TestSignalBeforeRunDoesNotEndASuccessor sends it to one that has called New, and never calls Run.
+func TestSignalBeforeRunDoesNotEndASuccessor(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_READY_TIMEOUT=1s").drive()
+	incumbent := r.PID()
+	r.Swap(build(t, "hang"))
+	entered, outcome := r.Watch(says("to=preparing")), r.outcome()
+	successor := number(t, r.begin(), "pid")
+	r.line(entered)
+	r.Signal(successor, syscall.SIGUSR2)
+	wantReason(t, r.line(outcome), aborted, "the successor was not ready in time")
+	r.assertServes(incumbent)
+	r.upgrades()
+	r.finish()
+}

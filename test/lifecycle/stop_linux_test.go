@@ -1,0 +1,267 @@
+package lifecycle
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// stops are the ways to tell a service to end.
+var stops = map[string]func(r *run, pid int){
+	"SIGTERM":              func(r *run, pid int) { r.Signal(pid, syscall.SIGTERM) },
+	"SIGINT":               func(r *run, pid int) { r.Signal(pid, syscall.SIGINT) },
+	"end of Run's context": func(r *run, _ int) { r.get("/cancel") },
+}
+
+// TestServiceToldToEndAnswersWhatIsInFlight ends the only generation, under load: every request that it has is answered.
+func TestServiceToldToEndAnswersWhatIsInFlight(t *testing.T) {
+	for name, stop := range stops {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t).drive()
+			pid := r.PID()
+			var inFlight []*client
+			for i := range 10 {
+				c := r.dial()
+				c.ask(fmt.Sprintf("/slow?id=%d&ms=%d", i, 400+50*i))
+				inFlight = append(inFlight, c)
+			}
+			upload := r.dial()
+			fmt.Fprint(upload.Conn, "POST /upload?id=up HTTP/1.1\r\nHost: service\r\nContent-Length: 20\r\n\r\n0123456789")
+			r.get("/") // what was sent before has been accepted
+			w := r.Watch(says(ending))
+			stop(r, pid)
+			r.line(w)
+			if _, err := fmt.Fprint(upload.Conn, "0123456789"); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range append(inFlight, upload) {
+				c.answerBy(pid)
+			}
+			r.AwaitExit(pid)
+			r.assertNobodyWronged()
+		})
+	}
+}
+
+// assertNobodyWronged ends the load of a service that has ended. Who came later than the wish to end may have been refused,
+// have found an idle connection closed, even while sending the next request on it (RFC 9112, 9.6), but was told nothing wrong.
+func (r *run) assertNobodyWronged() {
+	r.t.Helper()
+	report := r.load.Stop()
+	r.t.Log(report)
+	if report.Wrong+report.Repeated > 0 {
+		r.t.Errorf("%d wrong answers: %s", report.Wrong+report.Repeated, report)
+	}
+}
+
+// TestServiceToldToEndSaysWhichOfThePipelinedItAnswers has the first of three requests under way. They are answered in order until
+// an answer says that it is the last (RFC 9112, 9.6): what was sent after that request is known to be unanswered.
+func TestServiceToldToEndSaysWhichOfThePipelinedItAnswers(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	pid, c := r.PID(), r.dial()
+	request := "GET /slow?id=piped&ms=300 HTTP/1.1\r\nHost: service\r\n\r\n"
+	fmt.Fprint(c.Conn, request+request+request)
+	r.get("/")
+	r.Signal(pid, syscall.SIGTERM)
+	for n := 1; ; n++ {
+		resp, err := http.ReadResponse(c.Reader, nil)
+		if err != nil {
+			t.Fatalf("answer %d: %v", n, err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), itoa(pid)) {
+			t.Fatalf("answer %d: %q, %v", n, body, err)
+		}
+		if resp.Close {
+			break
+		}
+	}
+	r.AwaitExit(pid)
+}
+
+// TestIncumbentToldToEndBeforeTheCommitAbortsAndEnds tells it in each state in which the successor takes its time.
+func TestIncumbentToldToEndBeforeTheCommitAbortsAndEnds(t *testing.T) {
+	for _, c := range []struct{ state, incumbent, successor, enters string }{
+		{"offering", "", "hang", "to=preparing"},
+		{"awaiting", "", "unsure", "to=awaiting"},
+		{"freezing", "stuck", "", "to=freezing"},
+	} {
+		t.Run(c.state, func(t *testing.T) {
+			t.Parallel()
+			r := startFrom(t, build(t, c.incumbent), "HANDOVER_CHECK_TIMEOUT=30s", "HANDOVER_FREEZE_TIMEOUT=3s")
+			r.Swap(build(t, c.successor))
+			incumbent, idle, busy := r.PID(), r.dial(), r.dial()
+			idle.ask("/?id=idle")
+			idle.answerBy(incumbent)
+			busy.ask("/slow?id=busy&ms=800")
+			entered := r.Watch(says(c.enters))
+			successor := number(t, r.begin(), "pid")
+			r.line(entered)
+			abort, end := r.Watch(says(aborted)), r.Watch(says(ending))
+			r.Signal(incumbent, syscall.SIGTERM)
+			wantReason(t, r.line(abort), aborted, "the service was told to end")
+			r.line(end)
+			r.AwaitExit(successor)
+			busy.answerBy(incumbent)
+			r.AwaitExit(incumbent)
+			r.assertNobodyLeft()
+		})
+	}
+}
+
+// TestIncumbentToldToEndOnProbationMakesItFinal loses nothing, as the successor serves on.
+func TestIncumbentToldToEndOnProbationMakesItFinal(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=30s").drive()
+	incumbent := r.PID()
+	serves, final := r.Watch(says(proving)), r.Watch(says(succeeded))
+	r.begin()
+	successor := number(t, r.line(serves), "pid")
+	r.Signal(incumbent, syscall.SIGTERM)
+	if line := r.line(final); !strings.Contains(line, by(successor)) {
+		t.Errorf("%q is not the successor's, process %d", line, successor)
+	}
+	r.AwaitExit(incumbent)
+	r.assertServes(successor)
+	r.assertAlone(successor)
+	r.finish()
+}
+
+// TestDrainingGenerationToldToEndShortensItsDrain holds a request there for longer than it may: five seconds from then on.
+func TestDrainingGenerationToldToEndShortensItsDrain(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	before, long, short := r.PID(), r.dial(), r.dial()
+	long.ask("/slow?id=long&ms=30000")
+	short.ask("/slow?id=short&ms=3000")
+	r.get("/")
+	r.Upgrade(1)
+	serving := r.PID()
+	cut := r.Watch(says(`msg="drain deadline: connections closed"`))
+	told := time.Now()
+	r.Signal(before, syscall.SIGTERM)
+	short.answerBy(before)
+	if line := r.line(cut); !strings.Contains(line, by(before)) || number(t, line, "connections") != 1 {
+		t.Errorf("%q, want 1 connection of process %d", line, before)
+	}
+	if took := time.Since(told); took < 4*time.Second || took > 15*time.Second {
+		t.Errorf("the drain ended %s after it was told to, want 5s", took)
+	}
+	if _, err := http.ReadResponse(long.Reader, nil); err == nil {
+		t.Error("the request that was cut has an answer")
+	}
+	r.AwaitExit(before)
+	r.assertServes(serving)
+	r.assertAlone(serving)
+}
+
+// TestSuccessorToldToEndBeforeTheCommitIsAnAbort tells it before Run, where the signal just ends it, and after.
+func TestSuccessorToldToEndBeforeTheCommitIsAnAbort(t *testing.T) {
+	for _, c := range []struct{ state, flaw, reason string }{
+		{"preparing", "hang", "signal: terminated"},
+		{"checking", "unsure", "told to end"},
+	} {
+		t.Run(c.state, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, "HANDOVER_CHECK_TIMEOUT=30s").drive()
+			incumbent := r.PID()
+			r.Swap(build(t, c.flaw))
+			entered, outcome := r.Watch(says("to="+c.state)), r.outcome()
+			successor := number(t, r.begin(), "pid")
+			r.line(entered)
+			r.Signal(successor, syscall.SIGTERM)
+			wantReason(t, r.line(outcome), aborted, c.reason)
+			r.assertServes(incumbent)
+			r.assertAlone(incumbent)
+			r.upgrades()
+			r.finish()
+		})
+	}
+}
+
+// TestSuccessorToldToEndOnProbationIsTakenBack loses nothing: connections that it accepted go back to the incumbent.
+func TestSuccessorToldToEndOnProbationIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=2s").drive()
+	incumbent := r.PID()
+	serves, outcome := r.Watch(says(proving)), r.outcome()
+	r.begin()
+	successor := number(t, r.line(serves), "pid")
+	idle := r.dial()
+	idle.ask("/?id=first")
+	idle.answerBy(successor)
+	r.Signal(successor, syscall.SIGTERM)
+	wantReason(t, r.line(outcome), resumed, "terminated")
+	r.AwaitExit(successor)
+	idle.ask("/?id=second")
+	idle.answerBy(incumbent)
+	r.assertServes(incumbent)
+	r.upgrades()
+	r.finish()
+}
+
+// TestBothToldToEndOnProbationEnd tells them in both orders and at the same time: whatever is in flight with either is
+// answered, and no process is left, though clients keep idle connections open.
+func TestBothToldToEndOnProbationEnd(t *testing.T) {
+	for _, order := range []string{"incumbent first", "successor first", "at once"} {
+		for clients, stay := range map[string]bool{"clients leave": false, "clients stay idle": true} {
+			t.Run(order+", "+clients, func(t *testing.T) {
+				t.Parallel()
+				endBoth(t, order, stay)
+			})
+		}
+	}
+}
+
+func endBoth(t *testing.T, order string, stay bool) {
+	r := start(t, "HANDOVER_PROBATION=30s")
+	incumbent, old := r.PID(), r.dial()
+	old.ask("/slow?id=old&ms=1000")
+	r.get("/")
+	serves := r.Watch(says(proving))
+	r.begin()
+	successor := number(t, r.line(serves), "pid")
+	fresh := r.dial()
+	fresh.ask("/slow?id=fresh&ms=1000")
+	if pid := r.PID(); pid != successor {
+		t.Fatalf("process %d answers, want %d", pid, successor)
+	}
+	switch order {
+	case "incumbent first":
+		final := r.Watch(says(succeeded))
+		r.Signal(incumbent, syscall.SIGTERM)
+		r.line(final)
+		r.Signal(successor, syscall.SIGTERM)
+	case "successor first":
+		taken := r.Watch(says(resumed))
+		r.Signal(successor, syscall.SIGTERM)
+		r.line(taken)
+		r.Signal(incumbent, syscall.SIGTERM)
+	default:
+		r.Signal(incumbent, syscall.SIGTERM)
+		r.Signal(successor, syscall.SIGTERM)
+	}
+	for c, pid := range map[*client]int{old: incumbent, fresh: successor} {
+		c.answerBy(pid)
+		if !stay {
+			c.Close()
+		}
+	}
+	r.AwaitExit(incumbent)
+	r.AwaitExit(successor)
+	r.assertNobodyLeft()
+}
+
+// assertNobodyLeft checks that every process of the service has ended.
+func (r *run) assertNobodyLeft() {
+	r.t.Helper()
+	r.eventually("nobody", func() (any, bool) {
+		family := r.Family()
+		return family, len(family) == 0
+	})
+}

@@ -1,0 +1,4 @@
+// Command foreign is a program for another processor.
+package main
+
+func main() {}

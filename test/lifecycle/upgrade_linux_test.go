@@ -1,0 +1,173 @@
+package lifecycle
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/handover-go/handover"
+)
+
+// asked is what Upgrade answered: see control in the service.
+type asked struct {
+	Result handover.Result
+	Error  string
+	Is     []string
+}
+
+// upgradeOn has the process behind a connection call Upgrade.
+func upgradeOn(c *client, query string) func() asked {
+	c.ask("/upgrade" + query)
+	return func() asked {
+		c.t.Helper()
+		return object[asked](c.t, c.answer())
+	}
+}
+
+// want checks the error: all of the sentinels that it is, and what its text has to say.
+func (a asked) want(t *testing.T, sentinels []string, texts ...string) {
+	t.Helper()
+	slices.Sort(a.Is)
+	if !slices.Equal(a.Is, sentinels) {
+		t.Errorf("the error %q is %q, want %q", a.Error, a.Is, sentinels)
+	}
+	for _, text := range texts {
+		if !strings.Contains(a.Error, text) {
+			t.Errorf("the error %q does not say %q", a.Error, text)
+		}
+	}
+}
+
+func TestUpgradeAnswersFinalWithWhoServes(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	a := upgradeOn(r.dial(), "")()
+	a.want(t, nil)
+	res := a.Result
+	if res.Attempt != 1 || res.Outcome != handover.Final || res.Generation != 2 || res.PID != r.PID() || res.LostConnections != 0 {
+		t.Errorf("result %+v, want attempt 1 final, generation 2 in process %d", res, r.PID())
+	}
+	if !strings.HasPrefix(res.Build, "github.com/handover-go/handover/test/service") {
+		t.Errorf("build %q", res.Build)
+	}
+	if res.Switch <= 0 || res.Ready <= res.Switch || res.Total <= res.Ready {
+		t.Errorf("ready in %s, switch %s, total %s: want each longer than the one before it in switch, ready, total", res.Ready, res.Switch, res.Total)
+	}
+}
+
+func TestUpgradeAnswersAbortedWithTheReason(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	incumbent := r.PID()
+	for i, bad := range []struct{ flaw, reason string }{{"exit", "exit status 1"}, {"check", "this build does not feel well"}} {
+		r.Swap(build(t, bad.flaw))
+		a := upgradeOn(r.dial(), "")()
+		a.want(t, []string{"ErrAborted"}, bad.reason)
+		if res := a.Result; res.Attempt != i+1 || res.Outcome != handover.Aborted || res.Generation != 1 || res.PID != incumbent {
+			t.Errorf("result %+v, want attempt %d aborted, generation 1 in process %d", res, i+1, incumbent)
+		}
+	}
+	r.upgrades()
+}
+
+func TestUpgradeAnswersResumedWithTheReason(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=3s")
+	incumbent := r.PID()
+	r.Swap(build(t, "late"))
+	serves := r.Watch(says(proving))
+	answer := upgradeOn(r.dial(), "")
+	r.line(serves)
+	lost := r.dial() // a connection that the successor takes with it
+	lost.ask("/")
+	lost.answer()
+	a := answer()
+	a.want(t, []string{"ErrResumed"}, "exit status 3")
+	if res := a.Result; res.Attempt != 1 || res.Outcome != handover.Resumed || res.Generation != 1 || res.PID != incumbent || res.LostConnections != 1 {
+		t.Errorf("result %+v, want attempt 1 resumed, generation 1 in process %d, 1 connection lost", res, incumbent)
+	}
+}
+
+func TestUpgradeAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_READY_TIMEOUT=1s")
+	r.Swap(build(t, "hang"))
+	began := r.Watch(says(begun))
+	first := upgradeOn(r.dial(), "")
+	r.line(began)
+	second := upgradeOn(r.dial(), "")()
+	second.want(t, []string{"ErrInProgress"}, "attempt 1")
+	if second.Result.Attempt != 1 {
+		t.Errorf("result %+v, want attempt 1", second.Result)
+	}
+	first().want(t, []string{"ErrAborted"}, "the successor was not ready in time")
+	r.upgrades()
+}
+
+// TestUpgradeOnProbationAnswersTheNumberOfTheOneUnderWay asks the successor, which answers new connections by then.
+func TestUpgradeOnProbationAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=2s")
+	serves, final := r.Watch(says(proving)), r.Watch(says(succeeded))
+	r.begin()
+	r.line(serves)
+	a := upgradeOn(r.dial(), "")()
+	a.want(t, []string{"ErrInProgress"}, "attempt 1")
+	if a.Result.Attempt != 1 {
+		t.Errorf("result %+v, want attempt 1", a.Result)
+	}
+	r.line(final)
+}
+
+// TestUpgradeGoesOnWithoutWhoAsked ends the context of Upgrade before the handover.
+func TestUpgradeGoesOnWithoutWhoAsked(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_PROBATION=500ms")
+	final := r.Watch(says(succeeded))
+	upgradeOn(r.dial(), "?ms=1")().want(t, []string{"DeadlineExceeded"})
+	r.line(final)
+}
+
+func TestUpgradeIsNotReadyWhereAnotherServesOrNobodyWill(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	draining := upgradeOn(r.dial(), "?when=draining")
+	r.Upgrade(1)
+	draining().want(t, []string{"ErrNotReady"}, "state draining")
+	ending := upgradeOn(r.dial(), "?when=draining")
+	r.get("/") // the request above is with its handler
+	r.Signal(r.PID(), syscall.SIGTERM)
+	ending().want(t, []string{"ErrNotReady"}, "state ending")
+}
+
+func TestUpgradeIsRefusedBeyondMaxDraining(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER_MAX_DRAINING=1")
+	first, stays := r.PID(), r.dial()
+	stays.ask("/slow?ms=30000")
+	r.get("/")
+	r.Upgrade(1)
+	a := upgradeOn(r.dial(), "")()
+	a.want(t, []string{"ErrTooManyDraining"}, "generation 1 (pid "+itoa(first)+")")
+	if a.Result.Attempt != 0 {
+		t.Errorf("result %+v: no attempt was begun", a.Result)
+	}
+	stays.Close()
+	r.AwaitExit(first)
+	r.upgrades()
+}
+
+// TestHandoversCanBeSwitchedOff has HANDOVER=off: a service like any other, that no signal ends by mistake.
+func TestHandoversCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	r := start(t, "HANDOVER=off", "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+runtimeDir(t)).drive()
+	incumbent := r.PID()
+	upgradeOn(r.dial(), "")().want(t, []string{"ErrDisabled"}, "HANDOVER=off")
+	w := r.Watch(says(refused))
+	r.Signal(incumbent, syscall.SIGUSR2)
+	wantReason(t, r.line(w), refused, "HANDOVER=off")
+	r.assertServes(incumbent)
+	r.finish()
+	r.assertAlone(incumbent)
+}
