@@ -16,7 +16,8 @@ type offer struct {
 	received   int           // of them, how many descriptors have come
 	complete   chan struct{} // closed when New may go on
 	generation int           // this process's, from COMMIT
-	takeover   int           // the takeover socket that came with FINAL, or -1
+	final      bool          // FINAL came
+	takeover   int           // the takeover socket that came with it, or -1
 	draining   []*peer       // generations that FINAL named
 	resumed    string        // why it was taken back
 	unpause    func()        // ends what giveBack began, and waits for it
@@ -192,22 +193,22 @@ func (l *life) succeed() {
 
 // incumbent settles in: the generation before, if it lives, drains from now on.
 func (l *life) incumbent() {
-	before := l.peer
+	before, final := l.peer, l.offer != nil && l.offer.final
 	l.peer, l.offer = nil, nil
 	switch {
 	case before == nil:
 		l.log.Info("serving", "generation", l.generation, "pid", l.process.pid)
-	case before.process.ended():
+	case final:
+		l.drainers = append(l.drainers, before) // its death, long ago or to come, is reported after all that it sends
+		l.log.Info("serving: the handover is final", "generation", l.generation, "pid", l.process.pid)
+	default:
 		before.close()
 		l.log.Warn("the incumbent died: this generation serves", "generation", l.generation, "pid", l.process.pid)
-	default:
-		l.drainers = append(l.drainers, before)
-		l.log.Info("serving: the handover is final", "generation", l.generation, "pid", l.process.pid)
 	}
 	l.process.sockets.dropUnadopted()
 	l.process.notifier.serving(before != nil)
 	l.process.takeover.open(l)
-	if l.passedOn && (before == nil || before.process.ended()) {
+	if l.passedOn && !final {
 		l.passedOn = false
 		l.signalledUpgrade("passed on to a generation that died")
 	}
@@ -224,6 +225,7 @@ func (l *life) finalized(f *wire.Frame, m *wire.Final) {
 		l.unexpected(f)
 		return
 	}
+	l.offer.final = true
 	if f.Lost {
 		// The takeover socket is bound anew, and generations that drain finish where they are.
 		l.log.Error("FINAL lost its descriptors: raise RLIMIT_NOFILE", "draining", len(m.Draining))
