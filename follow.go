@@ -35,7 +35,7 @@ type follow struct {
 
 // begin lets connections follow to target.
 func (f *follow) begin(target *peer) {
-	f.target, f.going, f.sent = target, true, make(map[uint64]*conn)
+	f.target, f.going, f.sent, f.pause = target, true, make(map[uint64]*conn), time.Time{}
 	if !slices.Contains(target.features, wire.FeatureConn) {
 		f.life.process.sockets.setMode(modePart)
 		return
@@ -66,7 +66,7 @@ func (f *follow) pump() (drained bool) {
 		f.queue = nil
 		return false
 	}
-	if !f.pause.IsZero() && !time.Now().Before(f.pause) {
+	if f.target != nil && !f.pause.IsZero() && !time.Now().Before(f.pause) { // without one, a capture would only come back
 		f.pause = time.Time{}
 		sockets.setMode(modeFollow)
 	}
