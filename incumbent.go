@@ -199,7 +199,7 @@ func (l *life) freeze() {
 // commit is the point of no return for the attempt's number: the successor will accept.
 func (l *life) commit() {
 	l.consumed++
-	l.attempt.generation = l.consumed
+	l.attempt.generation, l.peer.generation = l.consumed, l.consumed
 	l.send(&wire.Commit{Generation: l.consumed})
 }
 
