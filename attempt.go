@@ -84,7 +84,7 @@ func (l *life) upgrade(joined *joiner, waiter chan<- ended) {
 	case l.attempt != nil:
 		n := int(l.attempt.number)
 		refuse(Result{Attempt: n}, fmt.Errorf("%w: attempt %d, in state %s", ErrInProgress, n, l.state))
-	case l.offer != nil && l.state != draining:
+	case l.offer != nil && l.state != draining && l.state != starting:
 		n := int(l.offer.attempt)
 		refuse(Result{Attempt: n}, fmt.Errorf("%w: attempt %d, in state %s", ErrInProgress, n, l.state))
 	case l.state != serving:

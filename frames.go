@@ -48,6 +48,9 @@ func (l *life) frame(f *wire.Frame) {
 	case *wire.Returned:
 		l.attempted(f, onReturned)
 	case *wire.Return:
+		if l.state == draining {
+			return // it crossed FINAL: the wish to end is the successor's own now
+		}
 		if l.attempt != nil {
 			l.attempt.refuse(wire.CodeFailed, errors.New(m.Reason))
 		}
