@@ -25,7 +25,7 @@ type Transport interface {
 	Close() error
 }
 
-// ErrTooManyInFlight is what a transport answers when the kernel takes no more descriptors for now. Nothing was sent, the
+// ErrTooManyInFlight is what a transport answers when the kernel takes no more descriptors until some are received. Nothing was sent, the
 // link is whole, and the same frame can be sent once the peer has read.
 var ErrTooManyInFlight = errors.New("too many descriptors in flight")
 
