@@ -1,6 +1,10 @@
 package handover
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
 
 // Sentinel errors, for errors.Is. Each is wrapped with what happened.
 var (
@@ -21,3 +25,11 @@ var (
 	// ErrDisabled: HANDOVER=off.
 	ErrDisabled = errors.New("handovers are switched off by HANDOVER=off")
 )
+
+// withRemedy says what to do about an error of the system that does not say it.
+func withRemedy(err error) error {
+	if errors.Is(err, syscall.EMFILE) {
+		return fmt.Errorf("%w: raise RLIMIT_NOFILE", err)
+	}
+	return err
+}

@@ -27,7 +27,7 @@ type offer struct {
 func (l *life) greet() error {
 	self, err := platform.SelfPidfd()
 	if err != nil {
-		return fmt.Errorf("open own pidfd: %w", err)
+		return fmt.Errorf("open own pidfd: %w", withRemedy(err))
 	}
 	defer func() { _ = self.Close() }()
 	hello := l.process.hello(wire.RoleSuccessor)
@@ -52,7 +52,9 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 	}
 	pidfd, err := platform.PidfdFromFD(f.Descriptors[0])
 	if err != nil {
-		l.cause = fmt.Errorf("%w: the incumbent's pidfd: %w", ErrAborted, err)
+		err = fmt.Errorf("the incumbent's pidfd: %w", withRemedy(err))
+		l.cause = fmt.Errorf("%w: %w", ErrAborted, err)
+		l.send(&wire.Abort{Code: wire.CodeFailed, Reason: err.Error(), Protocol: wire.Protocols, Build: l.process.build})
 		l.raise(onAbort, err.Error())
 		return
 	}
