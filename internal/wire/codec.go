@@ -30,6 +30,7 @@ var newMessage = map[Kind]func() Message{
 	KindUpgrade: func() Message { return new(Upgrade) }, KindStop: func() Message { return new(Stop) },
 	KindReply: func() Message { return new(Reply) }, KindRegister: func() Message { return new(Register) },
 	KindVote: func() Message { return new(Vote) }, KindResumed: func() Message { return new(Resumed) },
+	KindSuccessor: func() Message { return new(Successor) }, KindState: func() Message { return new(State) },
 }
 
 // binaryMessage is a bulk frame: it lays itself out.

@@ -60,6 +60,8 @@ const (
 	KindRegister
 	KindVote
 	KindResumed
+	KindSuccessor
+	KindState
 )
 
 var kindNames = [...]string{
@@ -69,6 +71,7 @@ var kindNames = [...]string{
 	KindGone: "GONE", KindAbort: "ABORT", KindResume: "RESUME", KindReturn: "RETURN", KindReturned: "RETURNED",
 	KindRedirect: "REDIRECT", KindPing: "PING", KindPong: "PONG", KindStatus: "STATUS", KindUpgrade: "UPGRADE",
 	KindStop: "STOP", KindReply: "REPLY", KindRegister: "REGISTER", KindVote: "VOTE", KindResumed: "RESUMED",
+	KindSuccessor: "SUCCESSOR", KindState: "STATE",
 }
 
 func (k Kind) String() string {

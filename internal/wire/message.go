@@ -31,7 +31,8 @@ const (
 	RoleIncumbent Role = "incumbent" // only in answers
 )
 
-// Hello opens a link and, but to a successor, answers one. The sender's pidfd rides on it.
+// Hello opens a link and, but to a successor, answers one. The pidfd of a generation or a keeper rides on it, and then the
+// takeover socket, if Takeover.
 type Hello struct {
 	Protocol   Range    `json:"protocol"`
 	Features   []string `json:"features"`
@@ -39,6 +40,7 @@ type Hello struct {
 	PID        int      `json:"pid"`
 	Build      Build    `json:"build"`
 	Generation int      `json:"generation,omitempty"`
+	Takeover   bool     `json:"takeover,omitempty"`
 }
 
 // Listener describes a listening or datagram socket. Network, Address and Ordinal are its key.
@@ -135,6 +137,8 @@ const (
 	CodeFailed      Code = "failed"
 	CodeCancelled   Code = "cancelled"
 	CodeDeadline    Code = "deadline"
+	// CodeVerification: the build was refused before it was started.
+	CodeVerification Code = "verification"
 )
 
 // Abort ends an attempt before its commit, and refuses what cannot be accepted.
@@ -181,18 +185,31 @@ type Pong struct {
 // Status asks how the service is.
 type Status struct{}
 
-// Upgrade asks for a handover.
-type Upgrade struct{}
+// Upgrade asks for a handover. The zero value starts the service's own command.
+type Upgrade struct {
+	Binary   string `json:"binary,omitempty"`   // the file to start instead, absolute
+	Rollback bool   `json:"rollback,omitempty"` // to the build before
+	Keeper   bool   `json:"keeper,omitempty"`   // of the keeper itself
+	Watch    bool   `json:"watch,omitempty"`    // STATE is wanted until the REPLY
+}
 
 // Stop asks for a graceful end.
 type Stop struct{}
 
-// Reply answers Status, Upgrade and Stop.
+// Reply answers Status, Upgrade, Stop and Successor.
 type Reply struct {
-	Status  *ServiceStatus `json:"status,omitempty"`
-	Attempt uint32         `json:"attempt,omitempty"`
-	Outcome string         `json:"outcome,omitempty"`
-	Error   string         `json:"error,omitempty"`
+	Status     *ServiceStatus `json:"status,omitempty"`
+	Attempt    uint32         `json:"attempt,omitempty"`
+	Outcome    string         `json:"outcome,omitempty"`    // final, aborted or resumed
+	Generation int            `json:"generation,omitempty"` // that serves now
+	PID        int            `json:"pid,omitempty"`        // its process
+	Build      string         `json:"build,omitempty"`      // the successor's
+	ReadyUs    int64          `json:"ready_us,omitempty"`   // from the start of the successor to READY
+	SwitchUs   int64          `json:"switch_us,omitempty"`  // from the incumbent's last accept to SERVING
+	TotalUs    int64          `json:"total_us,omitempty"`   // until the outcome
+	Lost       int            `json:"lost,omitempty"`       // connections that a dead successor had
+	Error      string         `json:"error,omitempty"`
+	Code       Code           `json:"code,omitempty"` // class of Error
 }
 
 // ServiceStatus is how a service is, as its incumbent sees it.
@@ -207,17 +224,51 @@ type ServiceStatus struct {
 	Draining    []Drainer  `json:"draining,omitempty"`
 	Connections int        `json:"connections"`
 	UptimeMs    int64      `json:"uptime_ms"`
+	Keeper      *Keeping   `json:"keeper,omitempty"` // nil: there is none
+}
+
+// Keeping is what a keeper knows of its service.
+type Keeping struct {
+	PID      int    `json:"pid"`
+	Build    Build  `json:"build"`
+	Running  string `json:"running,omitempty"`  // digest of the build that serves
+	Previous string `json:"previous,omitempty"` // of the one that a rollback would start
+	Restarts int    `json:"restarts"`           // after deaths of the service, since the keeper began
+	Last     string `json:"last,omitempty"`     // how the last attempt or life ended, for people
 }
 
 // Register tells a keeper which listeners a generation holds; their descriptors follow as Listeners.
 type Register struct {
-	Listeners []Listener `json:"listeners"`
+	Generation int        `json:"generation"`
+	Listeners  []Listener `json:"listeners"`
 }
 
-// Vote is a keeper's opinion of a successor in probation.
+// Verdicts of a Vote.
+const (
+	VotePass = "pass"
+	VoteFail = "fail"
+	VoteHold = "hold"
+)
+
+// Vote is a keeper's opinion: of a successor that wants to be ready, said to it, and of one in probation, said to the incumbent.
 type Vote struct {
-	Verdict string `json:"verdict"` // pass, fail or hold
+	Verdict string `json:"verdict"`
 	Reason  string `json:"reason,omitempty"`
+}
+
+// Successor hands a process that the keeper started to the incumbent. The link to it and its pidfd ride here.
+type Successor struct {
+	PID int `json:"pid"`
+}
+
+// State tells where a generation stands from now on: in words of docs/architecture.md.
+type State struct {
+	State       string `json:"state"`
+	Generation  int    `json:"generation,omitempty"`
+	PID         int    `json:"pid"`
+	Attempt     uint32 `json:"attempt,omitempty"`
+	Connections int    `json:"connections"`
+	Reason      string `json:"reason,omitempty"`
 }
 
 func (*Hello) Kind() Kind     { return KindHello }
@@ -247,3 +298,5 @@ func (*Stop) Kind() Kind      { return KindStop }
 func (*Reply) Kind() Kind     { return KindReply }
 func (*Register) Kind() Kind  { return KindRegister }
 func (*Vote) Kind() Kind      { return KindVote }
+func (*Successor) Kind() Kind { return KindSuccessor }
+func (*State) Kind() Kind     { return KindState }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,8 +28,9 @@ var (
 func transcripts() []transcript {
 	all := []transcript{
 		handover(), aborted("incumbent"), aborted("successor"), resumed("incumbent"), resumed("successor"),
-		redirected(), keeper(), batches(), lostBatch(),
+		redirected(), batches(), lostBatch(),
 	}
+	all = append(all, keeper()...)
 	all = append(all, control()...)
 	all = append(all, refusals()...)
 	return append(all, foreign()...)
@@ -150,33 +152,84 @@ func control() []transcript {
 		Service: "shop", State: "probation", Generation: 3, PID: 4101, Build: oldBuild, Attempt: 7, Listeners: []Listener{web, dns},
 		Draining: []Drainer{{Generation: 2, PID: 4007}}, Connections: 310, UptimeMs: 86_400_000,
 	}
+	kept := status
+	kept.Keeper = &Keeping{PID: 4000, Build: keeperHello.Build, Running: "sha256:9f86d081", Previous: "sha256:60303ae2", Restarts: 1, Last: "exit status 2"}
 	return []transcript{
 		answered("status", "A client asks how the service is.", &Status{}, Reply{Status: &status}),
 		answered("upgrade", "A client asks for a handover, and hears how it ended.", &Upgrade{}, Reply{Attempt: 8, Outcome: "final"}),
 		answered("upgrade-failed", "A handover that a client asked for fails.", &Upgrade{},
 			Reply{Attempt: 8, Outcome: "aborted", Error: "not ready within 1m0s"}),
 		answered("stop", "A client asks for a graceful end.", &Stop{}, Reply{}),
+		answered("keeper-status", "A client asks a keeper how the service is.", &Status{}, Reply{Status: &kept}),
+		answered("rollback", "A client asks for the build before.", &Upgrade{Rollback: true}, Reply{Attempt: 8, Outcome: "final"}),
+		answered("keeper-upgrade", "A client has the keeper itself replaced.", &Upgrade{Keeper: true}, Reply{PID: 4000}),
+		{name: "control-upgrade-watched", about: "A client sees a handover to a certain file, and its resume.", steps: []step{
+			{"C>I", 0, &client, 1, nil},
+			{"I>C", 0, &incumbentHello, 1, nil},
+			{"C>I", 0, &Upgrade{Binary: "/opt/shop/shop-1.5.0", Watch: true}, 0, nil},
+			{"I>C", 0, &State{State: "offering", Generation: 3, PID: 4101, Attempt: 8, Connections: 310}, 0, nil},
+			{"I>C", 0, &State{State: "serving", Generation: 3, PID: 4101, Attempt: 8, Connections: 290, Reason: "exit status 2"}, 0, nil},
+			{"I>C", 0, &Reply{Attempt: 8, Outcome: "resumed", Lost: 20, Error: "the successor ended after the commit: exit status 2", Code: CodeFailed}, 0, nil},
+		}},
 	}
 }
 
-func keeper() transcript {
-	hello := Hello{Protocol: Protocols, Features: []string{FeaturePreview}, Role: RoleKeeper, PID: 4000, Build: Build{Path: "example.com/keep"}}
-	return transcript{
-		name:  "keeper",
-		about: "A keeper learns the listeners, asks for a handover, probes the successor and votes on it.",
-		steps: []step{
-			{"K>I", 0, &hello, 1, nil},
-			{"I>K", 0, &incumbentHello, 1, nil},
-			{"I>K", 0, &Register{Listeners: []Listener{web, dns}}, 0, nil},
-			{"I>K", 0, &Listeners{First: 0}, 2, nil},
-			{"K>I", 0, &Ack{Next: 2}, 0, nil},
-			{"K>I", 0, &Upgrade{}, 0, nil},
-			{"K>S", 7, &Preview{Key: web.Key()}, 1, nil},
-			{"K>I", 7, &Vote{Verdict: "hold", Reason: "12 of 500 requests seen"}, 0, nil},
-			{"K>I", 7, &Vote{Verdict: "fail", Reason: "3 of 100 requests failed"}, 0, nil},
-			{"K>I", 7, &Vote{Verdict: "pass"}, 0, nil},
-			{"I>K", 0, &Reply{Attempt: 7, Outcome: "final"}, 0, nil},
+var keeperHello = Hello{Protocol: Protocols, Features: []string{FeaturePreview}, Role: RoleKeeper, PID: 4000, Build: Build{Path: "example.com/keep"}}
+
+// registration is how a generation has its keeper hold what it holds.
+func registration(who string, generation int) []step {
+	return []step{
+		{who + ">K", 0, &Register{Generation: generation, Listeners: []Listener{web, dns}}, 0, nil},
+		{who + ">K", 0, &Listeners{First: 0}, 2, nil},
+		{"K>" + who, 0, &Ack{Next: 2}, 0, nil},
+	}
+}
+
+func keeper() []transcript {
+	ofSuccessor, ofKeeper := successorHello, keeperHello
+	ofSuccessor.Role = RoleKeeper
+	ofKeeper.Takeover = true
+	ofIncumbent := incumbentHello
+	ofIncumbent.Takeover = true
+	successor := slices.Concat(
+		[]step{
+			{"S>K", 0, &ofSuccessor, 1, nil},
+			{"K>S", 0, &ofKeeper, 2, nil},
+			{"I>K", 0, &Upgrade{}, 0, nil},
+			{"K>I", 1, &Successor{PID: 4202}, 2, nil},
+			{"K>I", 1, &Vote{Verdict: VoteHold, Reason: "not checked yet"}, 0, nil},
+			{"I>K", 0, &State{State: "offering", Generation: 3, PID: 4101, Attempt: 7, Connections: 310}, 0, nil},
 		},
+		registration("S", 4),
+		[]step{
+			{"K>S", 0, &Preview{Key: web.Key()}, 1, nil},
+			{"K>S", 0, &Vote{Verdict: VotePass}, 0, nil},
+			{"I>K", 0, &State{State: "probation", Generation: 3, PID: 4101, Attempt: 7, Connections: 308}, 0, nil},
+			{"K>I", 0, &Vote{Verdict: VotePass}, 0, nil},
+			{"S>K", 0, &State{State: "serving", Generation: 4, PID: 4202, Connections: 12}, 0, nil},
+			{"I>K", 1, &Reply{
+				Attempt: 7, Outcome: "final", Generation: 4, PID: 4202, Build: newBuild.String(), ReadyUs: 41000, SwitchUs: 1800, TotalUs: 10120000,
+			}, 0, nil},
+		},
+	)
+	refused := []step{
+		{"I>K", 9, &Upgrade{}, 0, nil},
+		{"K>I", 9, &Reply{Error: "the file is a text file", Code: CodeVerification}, 0, nil},
+		{"K>S", 0, &Vote{Verdict: VoteFail, Reason: "GET /healthz: 503"}, 0, nil},
+		{"K>I", 0, &Vote{Verdict: VoteFail, Reason: "3 of 3 checks failed"}, 0, nil},
+	}
+	joins := slices.Concat(
+		[]step{
+			{"K>I", 0, &keeperHello, 1, nil},
+			{"I>K", 0, &ofIncumbent, 2, nil},
+		},
+		registration("I", 3),
+		[]step{{"I>K", 0, &State{State: "serving", Generation: 3, PID: 4101, Connections: 310}, 0, nil}},
+	)
+	return []transcript{
+		{name: "keeper", about: "A keeper starts a successor, has it held, checked and voted for.", steps: successor},
+		{name: "keeper-refuses", about: "A keeper refuses a build, a successor, and one in probation.", steps: refused},
+		{name: "keeper-joins", about: "A new keeper takes the place of a dead one.", steps: joins},
 	}
 }
 
