@@ -3,6 +3,7 @@ package handover
 import (
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/wire"
 )
 
@@ -14,7 +15,7 @@ func (l *life) signalledUpgrade(signal string) {
 		// A link that is down means that its other end has died or ends: the signal is taken up when this generation serves.
 		l.passedOn = true
 		if l.send(&wire.Upgrade{}) {
-			l.log.Info("upgrade signal passed on to the generation that serves", "signal", signal, "pid", l.peer.process.pid())
+			l.log.Info("upgrade signal passed on to the generation that serves", "signal", signal, "pid", l.peer.Process.PID())
 		}
 	default:
 		answer := make(chan ended, 1)
@@ -40,7 +41,7 @@ func (l *life) repliedTo(m *wire.Reply) {
 }
 
 // askedToUpgrade is an upgrade signal that another generation passed on.
-func (l *life) askedToUpgrade(from *peer, f *wire.Frame) {
+func (l *life) askedToUpgrade(from *peer.Peer, f *wire.Frame) {
 	answer := make(chan ended, 1)
 	l.upgrade(nil, answer)
 	reply := &wire.Reply{Attempt: l.attempts}
@@ -49,7 +50,7 @@ func (l *life) askedToUpgrade(from *peer, f *wire.Frame) {
 		reply.Attempt, reply.Error = uint32(e.result.Attempt), e.err.Error()
 	default:
 	}
-	if err := from.link.Send(f.Attempt, reply); err != nil {
+	if err := from.Link.Send(f.Attempt, reply); err != nil {
 		l.log.Debug("upgrade answer not sent", "error", err)
 	}
 }
@@ -64,7 +65,7 @@ func (l *life) status() *wire.ServiceStatus {
 		s.Listeners = append(s.Listeners, ln.spec)
 	}
 	for _, d := range l.drainers {
-		s.Draining = append(s.Draining, wire.Drainer{Generation: d.generation, PID: d.process.pid()})
+		s.Draining = append(s.Draining, wire.Drainer{Generation: d.Generation, PID: d.Process.PID()})
 	}
 	return s
 }

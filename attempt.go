@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/wire"
 )
 
@@ -107,14 +108,14 @@ func (l *life) upgrade(joined *joiner, waiter chan<- ended) {
 }
 
 // draining are the generations that hold connections still.
-func (l *life) draining() []*peer {
-	return slices.DeleteFunc(slices.Clone(l.drainers), func(d *peer) bool { return d.gone })
+func (l *life) draining() []*peer.Peer {
+	return slices.DeleteFunc(slices.Clone(l.drainers), func(d *peer.Peer) bool { return d.Gone })
 }
 
 func (l *life) describeDrainers() string {
 	var all []string
 	for _, d := range l.draining() {
-		all = append(all, fmt.Sprintf("generation %d (pid %d)", d.generation, d.process.pid()))
+		all = append(all, fmt.Sprintf("generation %d (pid %d)", d.Generation, d.Process.PID()))
 	}
 	return strings.Join(all, ", ")
 }
@@ -149,8 +150,8 @@ func (l *life) resumed(e event, why string) {
 
 // conclude tells everyone how the attempt ended.
 func (l *life) conclude(r Result, err error) {
-	if l.peer != nil && l.peer.build != (wire.Build{}) {
-		r.Build = l.peer.build.String()
+	if l.peer != nil && l.peer.Build != (wire.Build{}) {
+		r.Build = l.peer.Build.String()
 	}
 	l.attempt.finish(r, err)
 	if r.Outcome != Final {
@@ -166,7 +167,7 @@ func (l *life) releasePeer(dead bool) {
 	switch {
 	case p == nil:
 	case dead:
-		p.close()
+		p.Close()
 	default:
 		l.drainers = append(l.drainers, p)
 	}

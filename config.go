@@ -8,8 +8,9 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/handover-go/handover/internal/takeover"
 )
 
 // Config says how a service is handed over. The zero value is useful. Where a field is zero, its environment variable is
@@ -144,8 +145,8 @@ func (c Config) withDefaults() (Config, error) {
 	duration(&c.StopTimeout, "StopTimeout", "HANDOVER_STOP_TIMEOUT", 30*time.Second)
 	count(&c.MaxDraining, "MaxDraining", "HANDOVER_MAX_DRAINING", 8)
 
-	if strings.ContainsAny(c.Name, "/\x00") || strings.HasPrefix(c.Name, ".") || len(c.Name) > 64 {
-		errs = append(errs, fmt.Errorf("service name %q: use up to 64 characters, no slash, no leading dot", c.Name))
+	if err := takeover.CheckName(c.Name); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/takeover"
 	"github.com/handover-go/handover/internal/wire"
 )
 
 // converse answers one link, until it is a successor's or ends.
-func (t *takeover) converse(l *life, socket *platform.Socket) {
-	link := newLink(socket)
+func (d *door) converse(l *life, socket *platform.Socket) {
+	link := peer.NewLink(socket)
 	kept := false
 	defer func() {
 		if !kept {
@@ -20,11 +22,11 @@ func (t *takeover) converse(l *life, socket *platform.Socket) {
 			_ = link.Close()
 		}
 	}()
-	stop := context.AfterFunc(t.ctx, func() { _ = link.SetReceiveDeadline(past) })
+	stop := context.AfterFunc(d.ctx, func() { _ = link.SetReceiveDeadline(past) })
 	defer stop()
-	creds, err := trusted(socket)
+	creds, err := takeover.Trusted(socket)
 	if err != nil {
-		t.deny(link, 0, wire.CodeDenied, err)
+		d.deny(link, 0, wire.CodeDenied, untrusted(err))
 		return
 	}
 	_ = link.SetReceiveDeadline(time.Now().Add(linkTimeout))
@@ -34,56 +36,56 @@ func (t *takeover) converse(l *life, socket *platform.Socket) {
 		if !ok {
 			hello = &wire.Hello{Protocol: wire.Protocols}
 		}
-		t.deny(link, 0, wire.CodeUnsupported, unsupported(err, t.process.build, hello.Build, hello.Protocol))
+		d.deny(link, 0, wire.CodeUnsupported, unsupported(err, d.process.build, hello.Build, hello.Protocol))
 		return
 	}
 	if err != nil || !ok {
-		closeDescriptors(&f)
+		peer.CloseDescriptors(&f)
 		return
 	}
-	_, features, err := wire.Negotiate(t.process.hello(wire.RoleIncumbent), *hello)
+	_, features, err := wire.Negotiate(d.process.hello(wire.RoleIncumbent), *hello)
 	if err != nil {
-		closeDescriptors(&f)
-		t.deny(link, 0, wire.CodeUnsupported, err)
+		peer.CloseDescriptors(&f)
+		d.deny(link, 0, wire.CodeUnsupported, err)
 		return
 	}
 	switch hello.Role {
 	case wire.RoleSuccessor:
-		j, err := newJoiner(t, link, &f, creds, hello, features)
+		j, err := newJoiner(d, link, &f, creds, hello, features)
 		if err != nil {
-			t.deny(link, 0, wire.CodeDenied, err)
+			d.deny(link, 0, wire.CodeDenied, err)
 			return
 		}
 		_ = link.SetReceiveDeadline(time.Time{})
 		kept = l.post(func() { l.upgrade(j, nil) })
 		if !kept {
-			j.peer.process.close()
+			j.peer.Process.Close()
 		}
 	default:
-		closeDescriptors(&f)
-		answer := t.process.hello(wire.RoleIncumbent)
+		peer.CloseDescriptors(&f)
+		answer := d.process.hello(wire.RoleIncumbent)
 		if link.Send(0, &answer) == nil {
-			t.obey(l, link)
+			d.obey(l, link)
 		}
 	}
 }
 
-func (t *takeover) deny(link *wire.Link, attempt int, code wire.Code, err error) {
-	_ = link.Send(uint32(attempt), &wire.Abort{Code: code, Reason: err.Error(), Protocol: wire.Protocols, Build: t.process.build})
+func (d *door) deny(link *wire.Link, attempt int, code wire.Code, err error) {
+	_ = link.Send(uint32(attempt), &wire.Abort{Code: code, Reason: err.Error(), Protocol: wire.Protocols, Build: d.process.build})
 }
 
 // obey answers a control client, one question after the other.
-func (t *takeover) obey(l *life, link *wire.Link) {
+func (d *door) obey(l *life, link *wire.Link) {
 	for {
 		_ = link.SetReceiveDeadline(time.Now().Add(controlIdle))
-		if t.ctx.Err() != nil {
+		if d.ctx.Err() != nil {
 			return
 		}
 		f, err := link.Receive()
 		if err != nil {
 			return
 		}
-		closeDescriptors(&f)
+		peer.CloseDescriptors(&f)
 		reply := &wire.Reply{}
 		switch f.Message.(type) {
 		case *wire.Status:
@@ -91,7 +93,7 @@ func (t *takeover) obey(l *life, link *wire.Link) {
 				reply.Error = ErrNotReady.Error()
 			}
 		case *wire.Upgrade:
-			r, err := t.process.Upgrade(t.ctx)
+			r, err := d.process.Upgrade(d.ctx)
 			reply.Attempt, reply.Outcome = uint32(r.Attempt), string(r.Outcome)
 			if err != nil {
 				reply.Error = err.Error()
@@ -112,14 +114,14 @@ const controlIdle = time.Minute
 
 // joiner is a process that was started by someone else and asks to be the successor.
 type joiner struct {
-	takeover *takeover
-	peer     *peer
+	door *door
+	peer *peer.Peer
 }
 
 // newJoiner takes over the link, and the pidfd that came with HELLO, which must be of the process that the kernel names.
-func newJoiner(t *takeover, link *wire.Link, f *wire.Frame, creds platform.Credentials, hello *wire.Hello, features []string) (*joiner, error) {
+func newJoiner(d *door, link *wire.Link, f *wire.Frame, creds platform.Credentials, hello *wire.Hello, features []string) (*joiner, error) {
 	if len(f.Descriptors) != 1 {
-		closeDescriptors(f)
+		peer.CloseDescriptors(f)
 		return nil, fmt.Errorf("%w: HELLO came without a pidfd", ErrDenied)
 	}
 	proof, err := platform.PidfdFromFD(f.Descriptors[0])
@@ -134,7 +136,7 @@ func newJoiner(t *takeover, link *wire.Link, f *wire.Frame, creds platform.Crede
 		_ = proof.Close()
 		return nil, fmt.Errorf("%w: process %d could not be fenced: %w", ErrDenied, creds.PID, err)
 	}
-	return &joiner{t, &peer{link: link, process: &stranger{proof}, build: hello.Build, protocol: hello.Protocol, features: features}}, nil
+	return &joiner{d, &peer.Peer{Link: link, Process: peer.Stranger(proof), Build: hello.Build, Protocol: hello.Protocol, Features: features}}, nil
 }
 
 // deny turns the process away.
@@ -143,6 +145,6 @@ func (j *joiner) deny(r Result, err error) {
 	if errors.Is(err, ErrInProgress) {
 		code = wire.CodeBusy
 	}
-	j.takeover.deny(j.peer.link, r.Attempt, code, err)
-	j.peer.close()
+	j.door.deny(j.peer.Link, r.Attempt, code, err)
+	j.peer.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
@@ -23,8 +24,8 @@ const (
 // until the receiver has accepted it; it belongs to the loop of life.
 type follow struct {
 	life   *life
-	target *peer            // where they go; nil: nobody takes any
-	next   *peer            // where they will go once every verdict of target has come
+	target *peer.Peer       // where they go; nil: nobody takes any
+	next   *peer.Peer       // where they will go once every verdict of target has come
 	queue  []*conn          // captured, to be sent
 	sent   map[uint64]*conn // to target, no verdict yet
 	lastID uint64
@@ -34,9 +35,9 @@ type follow struct {
 }
 
 // begin lets connections follow to target.
-func (f *follow) begin(target *peer) {
+func (f *follow) begin(target *peer.Peer) {
 	f.target, f.going, f.sent, f.pause = target, true, make(map[uint64]*conn), time.Time{}
-	if !slices.Contains(target.features, wire.FeatureConn) {
+	if !slices.Contains(target.Features, wire.FeatureConn) {
 		f.life.process.sockets.setMode(modePart)
 		return
 	}
@@ -93,7 +94,7 @@ func (f *follow) sendBatch() bool {
 		ids = append(ids, f.lastID)
 		f.sent[f.lastID] = c
 	}
-	err := f.target.link.Send(f.life.number(), batch, fds...)
+	err := f.target.Link.Send(f.life.number(), batch, fds...)
 	if errors.Is(err, wire.ErrTooManyInFlight) {
 		for _, id := range ids {
 			delete(f.sent, id)
@@ -186,13 +187,13 @@ func (f *follow) redirect(frame *wire.Frame, m *wire.Redirect) {
 		l.unexpected(frame)
 		return
 	}
-	p, err := newPeer(frame.Descriptors[0], frame.Descriptors[1], m.Generation)
+	p, err := peer.New(frame.Descriptors[0], frame.Descriptors[1], m.Generation)
 	if err != nil {
 		l.log.Warn("connections stay here", "error", err)
 		return
 	}
 	if f.next != nil {
-		f.next.close()
+		f.next.Close()
 	}
 	f.next = p
 	for _, ln := range l.process.sockets.all() {
@@ -208,13 +209,13 @@ func (f *follow) redirect(frame *wire.Frame, m *wire.Redirect) {
 // turn makes next the target.
 func (f *follow) turn() {
 	l := f.life
-	l.peer.close()
+	l.peer.Close()
 	l.peer, f.next, f.target = f.next, nil, nil
 	l.process.sockets.setMode(modeStay) // until the new one has answered
-	l.peer.observe(l.inbox, l.done)
+	l.peer.Observe(l.inbox, l.done)
 	hello := l.process.hello(wire.RoleDraining)
 	hello.Generation = l.generation
-	l.log.Info("connections follow to another generation", "generation", l.peer.generation, "open", l.process.sockets.count())
+	l.log.Info("connections follow to another generation", "generation", l.peer.Generation, "open", l.process.sockets.count())
 	l.send(&hello) // the answer says whether it takes connections, see greeted
 }
 

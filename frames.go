@@ -5,30 +5,33 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/wire"
 )
 
 // happened sorts what a peer reports.
-func (l *life) happened(h happening) {
-	mine := h.peer == l.peer
+func (l *life) happened(r peer.Report) {
+	mine := r.Peer == l.peer
 	switch {
-	case !mine && !slices.Contains(l.drainers, h.peer):
-		closeDescriptors(h.frame) // of a peer that was let go meanwhile
-	case h.err != nil && mine:
-		l.misunderstood(h.err)
-	case h.frame != nil && mine:
-		l.frame(h.frame)
-	case h.frame != nil:
-		l.drainerFrame(h.peer, h.frame)
+	case !mine && !slices.Contains(l.drainers, r.Peer):
+		peer.CloseDescriptors(r.Frame) // of a peer that was let go meanwhile
+	case r.Fault != nil && mine:
+		l.misunderstood(r.Fault)
+	case r.On == peer.Spoke && mine:
+		l.frame(r.Frame)
+	case r.On == peer.Spoke:
+		l.drainerFrame(r.Peer, r.Frame)
 	case mine:
-		l.raise(h.on, h.why)
-	case h.on == onEOF:
-		h.peer.gone = true // it has nothing more to pass on
-	case h.on == onDead:
-		l.log.Info("draining generation is gone", "generation", h.peer.generation, "pid", h.peer.process.pid(), "how", h.why)
-		l.drop(h.peer)
+		l.raise(endings[r.On], r.Why)
+	case r.On == peer.LinkEnded:
+		r.Peer.Gone = true // it has nothing more to pass on
+	default:
+		l.log.Info("draining generation is gone", "generation", r.Peer.Generation, "pid", r.Peer.Process.PID(), "how", r.Why)
+		l.drop(r.Peer)
 	}
 }
+
+var endings = map[peer.Event]event{peer.LinkEnded: onEOF, peer.Died: onDead}
 
 // frame handles what the peer of the handover under way says.
 func (l *life) frame(f *wire.Frame) {
@@ -103,21 +106,21 @@ func (l *life) successorFrame(f *wire.Frame) {
 	case *wire.Conns:
 		l.receive(l.peer, f, m)
 	case *wire.Gone:
-		closeDescriptors(f)
+		peer.CloseDescriptors(f)
 	default:
 		l.unexpected(f)
 	}
 }
 
 // drainerFrame handles what a generation says that has left.
-func (l *life) drainerFrame(from *peer, f *wire.Frame) {
+func (l *life) drainerFrame(from *peer.Peer, f *wire.Frame) {
 	switch m := f.Message.(type) {
 	case *wire.Hello:
-		closeDescriptors(f)
+		peer.CloseDescriptors(f)
 		hello := l.process.hello(wire.RoleIncumbent)
-		from.build, from.generation = m.Build, m.Generation
-		_, from.features, _ = wire.Negotiate(hello, *m) // without any, nothing will come
-		_ = from.link.Send(0, &hello)
+		from.Build, from.Generation = m.Build, m.Generation
+		_, from.Features, _ = wire.Negotiate(hello, *m) // without any, nothing will come
+		_ = from.Link.Send(0, &hello)
 	case *wire.Conns:
 		l.receive(from, f, m)
 	case *wire.Upgrade:
@@ -125,16 +128,16 @@ func (l *life) drainerFrame(from *peer, f *wire.Frame) {
 	case *wire.Reply:
 		l.repliedTo(m)
 	case *wire.Gone:
-		from.gone = true
-		l.log.Info("draining generation has finished", "generation", from.generation, "pid", from.process.pid())
+		from.Gone = true
+		l.log.Info("draining generation has finished", "generation", from.Generation, "pid", from.Process.PID())
 	default:
-		closeDescriptors(f)
+		peer.CloseDescriptors(f)
 	}
 }
 
 // unexpected breaks the link to a peer that said what it must not say now.
 func (l *life) unexpected(f *wire.Frame) {
-	closeDescriptors(f)
+	peer.CloseDescriptors(f)
 	l.log.Warn("unexpected frame: the link is broken", "state", l.state.String(), "frame", f.Kind().String())
 	l.raise(onEOF, fmt.Sprintf("unexpected %s in state %s", f.Kind(), l.state))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
@@ -14,8 +15,8 @@ import (
 func (l *life) begin() {
 	l.process.notifier.reloading()
 	if l.peer != nil {
-		l.log.Info("handover begins: a process joined", "attempt", l.attempt.number, "pid", l.peer.process.pid())
-		l.peer.observe(l.inbox, l.done)
+		l.log.Info("handover begins: a process joined", "attempt", l.attempt.number, "pid", l.peer.Process.PID())
+		l.peer.Observe(l.inbox, l.done)
 		l.offerTo(l.peer)
 		return
 	}
@@ -25,9 +26,9 @@ func (l *life) begin() {
 		l.raise(onDead, err.Error())
 		return
 	}
-	l.log.Info("handover begins: the successor is started", "attempt", l.attempt.number, "pid", p.process.pid(), "command", l.process.launch.command)
+	l.log.Info("handover begins: the successor is started", "attempt", l.attempt.number, "pid", p.Process.PID(), "command", l.process.launch.command)
 	l.peer = p
-	p.observe(l.inbox, l.done)
+	p.Observe(l.inbox, l.done)
 }
 
 // attempted raises the event of a frame that only a successor sends.
@@ -48,9 +49,9 @@ func (l *life) attempted(f *wire.Frame, e event) {
 // greeted answers a successor that this process started; one that joined was greeted at the takeover socket.
 func (l *life) greeted(f *wire.Frame, m *wire.Hello) {
 	if l.state == draining && m.Role == wire.RoleIncumbent {
-		closeDescriptors(f) // the answer of the generation that connections were redirected to
+		peer.CloseDescriptors(f) // the answer of the generation that connections were redirected to
 		if _, features, err := wire.Negotiate(l.process.hello(wire.RoleDraining), *m); err == nil {
-			l.peer.build, l.peer.features = m.Build, features
+			l.peer.Build, l.peer.Features = m.Build, features
 			l.follow.begin(l.peer)
 		}
 		return
@@ -59,19 +60,19 @@ func (l *life) greeted(f *wire.Frame, m *wire.Hello) {
 		l.unexpected(f)
 		return
 	}
-	closeDescriptors(f) // its pidfd: a child needs none
+	peer.CloseDescriptors(f) // its pidfd: a child needs none
 	_, features, err := wire.Negotiate(l.process.hello(wire.RoleIncumbent), *m)
 	if err != nil {
 		l.attempt.refuse(wire.CodeUnsupported, err)
 		l.raise(onAbort, err.Error())
 		return
 	}
-	l.peer.build, l.peer.protocol, l.peer.features = m.Build, m.Protocol, features
+	l.peer.Build, l.peer.Protocol, l.peer.Features = m.Build, m.Protocol, features
 	l.offerTo(l.peer)
 }
 
 // offerTo sends OFFER and the first descriptors.
-func (l *life) offerTo(p *peer) {
+func (l *life) offerTo(p *peer.Peer) {
 	self, err := platform.SelfPidfd()
 	if err != nil {
 		l.attempt.refuse(wire.CodeFailed, err)
@@ -81,7 +82,7 @@ func (l *life) offerTo(p *peer) {
 	defer func() { _ = self.Close() }()
 	l.attempt.offered = l.process.sockets.all()
 	offer := &wire.Offer{
-		Protocol: wire.Protocols.Max, Features: p.features, Service: l.process.config.Name,
+		Protocol: wire.Protocols.Max, Features: p.Features, Service: l.process.config.Name,
 		Generation: l.generation, PID: l.process.pid, Build: l.process.build, Listeners: []wire.Listener{},
 	}
 	for _, ln := range l.attempt.offered {
@@ -199,7 +200,7 @@ func (l *life) freeze() {
 // commit is the point of no return for the attempt's number: the successor will accept.
 func (l *life) commit() {
 	l.consumed++
-	l.attempt.generation, l.peer.generation = l.consumed, l.consumed
+	l.attempt.generation, l.peer.Generation = l.consumed, l.consumed
 	l.send(&wire.Commit{Generation: l.consumed})
 }
 
@@ -234,7 +235,7 @@ func (l *life) abort(e event, why string) {
 		a.refuse(wire.CodeFailed, fmt.Errorf("%s: %s", e, why))
 	}
 	if l.peer != nil {
-		_ = l.peer.link.Send(a.number, &wire.Abort{Code: a.code, Reason: a.reason.Error(), Protocol: wire.Protocols, Build: l.process.build})
+		_ = l.peer.Link.Send(a.number, &wire.Abort{Code: a.code, Reason: a.reason.Error(), Protocol: wire.Protocols, Build: l.process.build})
 	}
 }
 
@@ -243,9 +244,9 @@ func (l *life) kill(e event, why string) {
 	if l.attempt != nil {
 		l.attempt.refuse(wire.CodeFailed, fmt.Errorf("%s: %s", e, why))
 	}
-	l.log.Warn("the successor is killed", "attempt", l.number(), "pid", l.peer.process.pid(), "state", l.state.String(), "reason", why)
-	if err := l.peer.process.kill(); err != nil {
-		l.log.Error("kill the successor", "pid", l.peer.process.pid(), "error", err)
+	l.log.Warn("the successor is killed", "attempt", l.number(), "pid", l.peer.Process.PID(), "state", l.state.String(), "reason", why)
+	if err := l.peer.Process.Kill(); err != nil {
+		l.log.Error("kill the successor", "pid", l.peer.Process.PID(), "error", err)
 	}
 }
 

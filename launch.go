@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 )
 
@@ -73,7 +74,7 @@ func ownPath() (string, error) {
 }
 
 // start starts a successor. The link is the only descriptor beyond the standard ones that it inherits.
-func (l launch) start() (*peer, error) {
+func (l launch) start() (*peer.Peer, error) {
 	local, remote, err := platform.Pair()
 	if err != nil {
 		return nil, fmt.Errorf("make a link: %w", err)
@@ -85,14 +86,14 @@ func (l launch) start() (*peer, error) {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		ExtraFiles: []*os.File{remote}, // descriptor 3
 	}
-	p := &peer{link: newLink(local)}
+	p := &peer.Peer{Link: peer.NewLink(local)}
 	if l.manager != 0 {
 		var proof *platform.Pidfd
 		if proof, err = platform.StartSibling(cmd); err == nil {
-			p.process = &stranger{proof}
+			p.Process = peer.Stranger(proof)
 		}
 	} else if err = cmd.Start(); err == nil {
-		p.process = newChild(cmd.Process)
+		p.Process = peer.Child(cmd.Process)
 	}
 	if err != nil {
 		_ = local.Close()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
@@ -15,10 +16,10 @@ func (l *life) final(why string) {
 	a := l.attempt
 	l.stopWatching()
 	l.hand()
-	l.log.Info("handover final", "attempt", a.number, "generation", a.generation, "pid", l.peer.process.pid(),
+	l.log.Info("handover final", "attempt", a.number, "generation", a.generation, "pid", l.peer.Process.PID(),
 		"ready", a.ready.Sub(a.started), "switch", a.switched, "total", time.Since(a.started), "reason", why)
-	l.process.notifier.handedOver(l.peer.process.pid())
-	l.conclude(Result{Outcome: Final, Generation: a.generation, PID: l.peer.process.pid()}, nil)
+	l.process.notifier.handedOver(l.peer.Process.PID())
+	l.conclude(Result{Outcome: Final, Generation: a.generation, PID: l.peer.Process.PID()}, nil)
 
 	l.abandon(a)
 	l.depart(l.peer)
@@ -29,48 +30,48 @@ func (l *life) final(why string) {
 func (l *life) hand() {
 	m := &wire.Final{}
 	var fds []int
-	if fd, ok := l.process.takeover.hand(); ok {
+	if fd, ok := l.process.door.hand(); ok {
 		m.Takeover = true
 		fds = append(fds, fd)
 	}
 	var redirects []redirect
 	for _, d := range l.drainers {
-		if d.gone || !slices.Contains(d.features, wire.FeatureRedirect) || !slices.Contains(l.peer.features, wire.FeatureRedirect) {
+		if d.Gone || !slices.Contains(d.Features, wire.FeatureRedirect) || !slices.Contains(l.peer.Features, wire.FeatureRedirect) {
 			continue
 		}
 		r, err := newRedirect(d, l.peer)
 		if err != nil {
-			l.log.Warn("a draining generation keeps its connections", "generation", d.generation, "error", err)
+			l.log.Warn("a draining generation keeps its connections", "generation", d.Generation, "error", err)
 			continue
 		}
 		defer r.release()
 		redirects = append(redirects, r)
-		m.Draining = append(m.Draining, wire.Drainer{Generation: d.generation, PID: d.process.pid()})
+		m.Draining = append(m.Draining, wire.Drainer{Generation: d.Generation, PID: d.Process.PID()})
 		fds = append(fds, r.toSuccessor[:]...)
 	}
 	l.send(m, fds...)
 	for _, r := range redirects {
 		to := &wire.Redirect{Generation: l.attempt.generation, Listeners: l.attempt.livesOn()}
-		if err := r.drainer.link.Send(l.number(), to, r.toDrainer[:]...); err != nil {
-			l.log.Debug("draining generation not redirected: it has ended", "generation", r.drainer.generation, "error", err)
+		if err := r.drainer.Link.Send(l.number(), to, r.toDrainer[:]...); err != nil {
+			l.log.Debug("draining generation not redirected: it has ended", "generation", r.drainer.Generation, "error", err)
 		}
 	}
 }
 
 // redirect is a link between a draining generation and a successor. Each gets its end, and the other's pidfd.
 type redirect struct {
-	drainer     *peer
+	drainer     *peer.Peer
 	toSuccessor [2]int
 	toDrainer   [2]int
 	release     func()
 }
 
-func newRedirect(drainer, successor *peer) (redirect, error) {
-	theirs, releaseTheirs, err := drainer.process.pidfd()
+func newRedirect(drainer, successor *peer.Peer) (redirect, error) {
+	theirs, releaseTheirs, err := drainer.Process.Pidfd()
 	if err != nil {
 		return redirect{}, err
 	}
-	its, releaseIts, err := successor.process.pidfd()
+	its, releaseIts, err := successor.Process.Pidfd()
 	if err != nil {
 		releaseTheirs()
 		return redirect{}, err
@@ -100,7 +101,7 @@ func newRedirect(drainer, successor *peer) (redirect, error) {
 }
 
 // depart lets this generation's connections follow to the one that serves now.
-func (l *life) depart(to *peer) {
+func (l *life) depart(to *peer.Peer) {
 	l.process.sockets.handedOver.Store(true)
 	l.follow.begin(to)
 	l.process.leave()
@@ -173,7 +174,7 @@ func (l *life) end(why string) {
 		l.cause = l.process.failure()
 	}
 	l.process.notifier.stopping()
-	l.process.takeover.close()
+	l.process.door.close()
 	l.process.freezing.begin()
 	l.process.work.cancel()
 	for _, ln := range l.process.sockets.all() {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/wire"
 )
 
@@ -23,18 +24,18 @@ type life struct {
 	timer   deadlineTimer // of the present state
 
 	generation int
-	consumed   int      // the highest generation number given away: at every COMMIT one is
-	attempts   uint32   // the number of the last handover
-	attempt    *attempt // the one under way, as the incumbent sees it
-	offer      *offer   // the one this generation came from, as the successor sees it
-	peer       *peer    // the other side of the handover under way; when leaving, where connections go
-	drainers   []*peer  // generations that have left and still hold connections
-	follow     follow   // connections on their way out
-	emptying   int      // listeners that are being emptied
-	passedOn   bool     // an upgrade signal, and no answer has come yet
-	ended      bool     // a person has told this generation to end
+	consumed   int          // the highest generation number given away: at every COMMIT one is
+	attempts   uint32       // the number of the last handover
+	attempt    *attempt     // the one under way, as the incumbent sees it
+	offer      *offer       // the one this generation came from, as the successor sees it
+	peer       *peer.Peer   // the other side of the handover under way; when leaving, where connections go
+	drainers   []*peer.Peer // generations that have left and still hold connections
+	follow     follow       // connections on their way out
+	emptying   int          // listeners that are being emptied
+	passedOn   bool         // an upgrade signal, and no answer has come yet
+	ended      bool         // a person has told this generation to end
 
-	inbox chan happening
+	inbox chan peer.Report
 	calls chan func()
 	done  chan struct{} // closed when the life is over
 }
@@ -47,7 +48,7 @@ type raised struct {
 func newLife(p *Process, first state) *life {
 	l := &life{
 		process: p, log: p.config.Logger, state: first, generation: 1, consumed: 1,
-		inbox: make(chan happening, 64), calls: make(chan func(), 16), done: make(chan struct{}),
+		inbox: make(chan peer.Report, 64), calls: make(chan func(), 16), done: make(chan struct{}),
 	}
 	l.follow.life = l
 	return l
@@ -200,7 +201,7 @@ func (l *life) act(a action, e event, why string) {
 
 // misunderstood answers a peer that needs what this build does not know.
 func (l *life) misunderstood(err error) {
-	err = unsupported(err, l.process.build, l.peer.build, l.peer.protocol)
+	err = unsupported(err, l.process.build, l.peer.Build, l.peer.Protocol)
 	if l.attempt != nil {
 		l.attempt.refuse(wire.CodeUnsupported, err)
 	} else {
@@ -221,9 +222,9 @@ func (l *life) send(m wire.Message, fds ...int) bool {
 	if l.peer == nil {
 		return false
 	}
-	if err := l.peer.link.Send(l.number(), m, fds...); err != nil {
+	if err := l.peer.Link.Send(l.number(), m, fds...); err != nil {
 		l.log.Debug("frame not sent", "attempt", l.number(), "state", l.state.String(), "error", err)
-		_ = l.peer.link.Finish()
+		_ = l.peer.Link.Finish()
 		return false
 	}
 	return true
@@ -274,9 +275,9 @@ func (l *life) post(f func()) bool {
 func (l *life) happen(e event, why string) { l.post(func() { l.raise(e, why) }) }
 
 // drop lets a draining generation go.
-func (l *life) drop(p *peer) {
-	l.drainers = slices.DeleteFunc(l.drainers, func(d *peer) bool { return d == p })
-	p.close()
+func (l *life) drop(p *peer.Peer) {
+	l.drainers = slices.DeleteFunc(l.drainers, func(d *peer.Peer) bool { return d == p })
+	p.Close()
 }
 
 // fail records why Run returns an error.
@@ -303,10 +304,10 @@ func (l *life) leave() {
 	}
 	for _, p := range append(l.drainers, l.peer) {
 		if p != nil {
-			p.close()
+			p.Close()
 		}
 	}
-	l.process.takeover.close()
+	l.process.door.close()
 	l.process.sockets.close()
 	if l.attempt != nil {
 		l.attempt.finish(Result{Outcome: Aborted}, fmt.Errorf("%w: %w", ErrAborted, ErrNotReady))
@@ -323,7 +324,7 @@ func (l *life) tick() {
 		return
 	}
 	// What the peer has sent in time may not have reached this loop yet.
-	if l.peer != nil && (len(l.inbox) > 0 || l.peer.link.Pending()) && l.timer.postpone() {
+	if l.peer != nil && (len(l.inbox) > 0 || l.peer.Link.Pending()) && l.timer.postpone() {
 		return
 	}
 	l.raise(onDeadline, fmt.Sprintf("nothing came within %s", l.timer.length))

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
@@ -39,7 +40,7 @@ type Process struct {
 	draining   *broadcast
 	generation atomic.Int64
 	notifier   *notifier
-	takeover   *takeover
+	door       *door
 
 	upgrades chan os.Signal // caught from New on: uncaught, they would end the process
 
@@ -77,7 +78,7 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 		signal.Notify(p.upgrades, cfg.Signals.Upgrade...)
 	}
 	p.work.failed = p.fail
-	p.takeover = newTakeover(p)
+	p.door = newDoor(p)
 	p.context, p.cancel = context.WithCancel(context.Background())
 	if p.launch, err = newLaunch(cfg); err != nil {
 		return nil, err
@@ -100,21 +101,21 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 }
 
 // incumbent finds whom this process is to succeed; nil if nobody serves.
-func (p *Process) incumbent(ctx context.Context, socket *platform.Socket) (*peer, error) {
+func (p *Process) incumbent(ctx context.Context, socket *platform.Socket) (*peer.Peer, error) {
 	switch {
 	case off() || platform.Supported() != nil:
 		return nil, nil
 	case socket != nil:
 		return parent(socket)
 	case p.config.Name != "":
-		return p.takeover.join(ctx)
+		return p.door.join(ctx)
 	default:
 		return nil, nil
 	}
 }
 
 // parent is the incumbent that started this process, until its offer proves who it is.
-func parent(socket *platform.Socket) (*peer, error) {
+func parent(socket *platform.Socket) (*peer.Peer, error) {
 	creds, err := platform.PeerCredentials(socket)
 	if err != nil {
 		_ = socket.Close()
@@ -128,21 +129,21 @@ func parent(socket *platform.Socket) (*peer, error) {
 		}
 		return nil, fmt.Errorf("%w: the incumbent cannot be watched: %w", ErrAborted, err)
 	}
-	return &peer{link: newLink(socket), process: &stranger{proof}}, nil
+	return &peer.Peer{Link: peer.NewLink(socket), Process: peer.Stranger(proof)}, nil
 }
 
 // succeed takes the incumbent's offer.
-func (p *Process) succeed(ctx context.Context, incumbent *peer) error {
+func (p *Process) succeed(ctx context.Context, incumbent *peer.Peer) error {
 	l := newLife(p, joining)
 	l.peer = incumbent
 	l.offer = &offer{complete: make(chan struct{}), takeover: -1}
 	if err := l.greet(); err != nil {
-		incumbent.close()
+		incumbent.Close()
 		return fmt.Errorf("%w: %w", ErrAborted, err)
 	}
 	p.life = l
 	complete := l.offer.complete
-	incumbent.observe(l.inbox, l.done)
+	incumbent.Observe(l.inbox, l.done)
 	go l.run()
 	select {
 	case <-complete:
@@ -245,7 +246,7 @@ func (p *Process) Run(ctx context.Context) error {
 		s.stop(context.WithoutCancel(ctx))
 	}
 	p.wait.Wait()
-	p.takeover.wait.Wait()
+	p.door.wait.Wait()
 	p.notifier.close()
 	return p.life.cause
 }

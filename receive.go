@@ -1,15 +1,16 @@
 package handover
 
 import (
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
 
 // receive takes connections that another generation captured, and answers before anything is read from them.
-func (l *life) receive(from *peer, frame *wire.Frame, m *wire.Conns) {
+func (l *life) receive(from *peer.Peer, frame *wire.Frame, m *wire.Conns) {
 	if !frame.Lost && len(frame.Descriptors) != len(m.Conns) {
 		l.log.Warn("connections refused: their descriptors are not as many", "connections", len(m.Conns), "descriptors", len(frame.Descriptors))
-		closeDescriptors(frame)
+		peer.CloseDescriptors(frame)
 		frame.Descriptors = nil
 	}
 	answer := &wire.Verdicts{Verdicts: make([]wire.ConnVerdict, 0, len(m.Conns))}
@@ -21,7 +22,7 @@ func (l *life) receive(from *peer, frame *wire.Frame, m *wire.Conns) {
 			accepted = append(accepted, c)
 		}
 	}
-	if err := from.link.Send(frame.Attempt, answer); err != nil {
+	if err := from.Link.Send(frame.Attempt, answer); err != nil {
 		l.log.Warn("connections that came are closed unread: their sender cannot be told", "connections", len(accepted), "error", err)
 		for _, c := range accepted {
 			_ = c.Conn.Close()

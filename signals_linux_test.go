@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/wire"
 )
 
@@ -35,7 +36,7 @@ func upgradeSignal(t *testing.T, config Config, s state) string {
 	config.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	l := newLife(&Process{config: config, pid: 2}, s)
 	recorder := &recorder{}
-	other := &peer{link: wire.NewLink(recorder, nil), process: &child{proc: &os.Process{Pid: 3}}}
+	other := &peer.Peer{Link: wire.NewLink(recorder, nil), Process: peer.Child(&os.Process{Pid: 3})}
 	switch {
 	case isOf(successorLife, s) && s != starting:
 		l.peer, l.offer = other, &offer{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
@@ -18,7 +19,7 @@ type offer struct {
 	generation int           // this process's, from COMMIT
 	final      bool          // FINAL came
 	takeover   int           // the takeover socket that came with it, or -1
-	draining   []*peer       // generations that FINAL named
+	draining   []*peer.Peer  // generations that FINAL named
 	resumed    string        // why it was taken back
 	unpause    func()        // ends what giveBack began, and waits for it
 }
@@ -58,9 +59,9 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 		l.raise(onAbort, err.Error())
 		return
 	}
-	l.peer.becomes(pidfd)
-	l.peer.generation, l.peer.build, l.peer.features = m.Generation, m.Build, m.Features
-	l.peer.protocol = wire.Range{Min: m.Protocol, Max: m.Protocol}
+	l.peer.Becomes(pidfd)
+	l.peer.Generation, l.peer.Build, l.peer.Features = m.Generation, m.Build, m.Features
+	l.peer.Protocol = wire.Range{Min: m.Protocol, Max: m.Protocol}
 	l.offer.attempt, l.offer.incumbent = f.Attempt, m.Generation
 	l.attempts = f.Attempt
 	l.generation, l.consumed = m.Generation+1, m.Generation+1 // until COMMIT says otherwise
@@ -135,7 +136,7 @@ func (l *life) carried(f *wire.Frame, m *wire.Carry) {
 // preview takes a connection that comes out of a listener's Accept as if a client had made it.
 func (l *life) preview(f *wire.Frame, m *wire.Preview) {
 	if len(f.Descriptors) != 1 {
-		closeDescriptors(f)
+		peer.CloseDescriptors(f)
 		return
 	}
 	ln := l.process.sockets.find(m.Key)
@@ -183,12 +184,12 @@ func (l *life) accept() {
 // succeed makes a generation that serves on probation the incumbent: FINAL came, or the one before died.
 func (l *life) succeed() {
 	if l.offer.takeover >= 0 {
-		l.process.takeover.take(l.offer.takeover)
+		l.process.door.hold(l.offer.takeover)
 		l.offer.takeover = -1
 	}
 	for _, d := range l.offer.draining {
 		l.drainers = append(l.drainers, d)
-		d.observe(l.inbox, l.done)
+		d.Observe(l.inbox, l.done)
 	}
 	l.incumbent()
 }
@@ -204,12 +205,12 @@ func (l *life) incumbent() {
 		l.drainers = append(l.drainers, before) // its death, long ago or to come, is reported after all that it sends
 		l.log.Info("serving: the handover is final", "generation", l.generation, "pid", l.process.pid)
 	default:
-		before.close()
+		before.Close()
 		l.log.Warn("the incumbent died: this generation serves", "generation", l.generation, "pid", l.process.pid)
 	}
 	l.process.sockets.dropUnadopted()
 	l.process.notifier.serving(before != nil)
-	l.process.takeover.open(l)
+	l.process.door.open(l)
 	if l.passedOn && !final {
 		l.passedOn = false
 		l.signalledUpgrade("passed on to a generation that died")
@@ -238,7 +239,7 @@ func (l *life) finalized(f *wire.Frame, m *wire.Final) {
 		l.offer.takeover, fds = fds[0], fds[1:]
 	}
 	for i, d := range m.Draining {
-		p, err := newPeer(fds[2*i], fds[2*i+1], d.Generation)
+		p, err := peer.New(fds[2*i], fds[2*i+1], d.Generation)
 		if err != nil {
 			l.log.Warn("a draining generation cannot be reached", "generation", d.Generation, "error", err)
 			continue

@@ -31,7 +31,7 @@ func newWatch(l *life) *watch {
 	w := &watch{life: l, until: time.Now().Add(l.process.config.Probation), passed: l.process.config.Check == nil}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.checks = cancel
-	if !slices.Contains(l.peer.features, wire.FeaturePreview) {
+	if !slices.Contains(l.peer.Features, wire.FeaturePreview) {
 		w.passed = true // it cannot be asked
 	} else if l.process.config.Check != nil {
 		l.background(ctx, w.check)

@@ -10,16 +10,18 @@ import (
 	"testing"
 )
 
-// layout says, as DESIGN.md does: wire and platform import none of ours; the library imports wire and platform;
-// keeper those, and never the library; handovertest none, so that it tests any build from outside. Only platform goes
+// layout says, as DESIGN.md does: wire and platform import none of ours; peer and takeover stand on those two, the library and
+// keeper on all four, and keeper never on the library; handovertest none, so that it tests any build from outside. Only platform goes
 // beyond the standard library, to make system calls. Examples and benchmarks see what a user sees.
 //
 // A row covers the folders below its own, which may import one another.
 var layout = []row{
 	{of: "internal/wire", never: list{"os/exec"}},
 	{of: "internal/platform", others: list{xsys}},
-	{of: ".", ours: list{"internal/wire", "internal/platform"}},
-	{of: "keeper", ours: list{"internal/wire", "internal/platform"}},
+	{of: "internal/peer", ours: list{"internal/wire", "internal/platform"}},
+	{of: "internal/takeover", ours: list{"internal/platform"}},
+	{of: ".", ours: list{"internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "keeper", ours: list{"internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "handovertest"},
 	{of: "examples", ours: list{".", "keeper", "handovertest"}, others: anything},
 	{of: "bench", ours: list{".", "keeper", "handovertest"}, others: anything},

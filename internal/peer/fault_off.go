@@ -1,6 +1,6 @@
 //go:build !handoverfault
 
-package handover
+package peer
 
 import "github.com/handover-go/handover/internal/wire"
 

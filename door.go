@@ -1,0 +1,156 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/handover-go/handover/internal/peer"
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/takeover"
+)
+
+// door is the takeover socket of a named service, at which links can be asked for. The incumbent answers at it; with FINAL it
+// goes to the successor. Under a keeper, which answers instead, every generation holds a copy, for the case that the keeper
+// dies. Without a name there is none.
+type door struct {
+	process *Process
+
+	mu        sync.Mutex
+	listener  *net.UnixListener
+	answering bool
+	wait      sync.WaitGroup
+	ctx       context.Context // of conversations
+	stop      context.CancelFunc
+}
+
+func newDoor(p *Process) *door {
+	d := &door{process: p}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	return d
+}
+
+// join asks the service of that name for a link. It returns nil if none serves.
+func (d *door) join(ctx context.Context) (*peer.Peer, error) {
+	path, err := takeover.Path(d.process.config.RuntimeDir, d.process.config.Name)
+	if err != nil {
+		return nil, err
+	}
+	socket, creds, err := takeover.Dial(ctx, path)
+	if err == nil {
+		var proof *platform.Pidfd
+		if proof, err = platform.OpenPidfd(creds.PID); err == nil {
+			return &peer.Peer{Link: peer.NewLink(socket), Process: peer.Stranger(proof)}, nil
+		}
+		_ = socket.Close()
+	}
+	if errors.Is(err, takeover.ErrNobody) {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("join service %q: %w", d.process.config.Name, untrusted(err))
+}
+
+// untrusted says in this package's words that the other side may not take part.
+func untrusted(err error) error {
+	if errors.Is(err, takeover.ErrUntrusted) {
+		return fmt.Errorf("%w: %w", ErrDenied, err)
+	}
+	return err
+}
+
+// open answers at the socket: at the one that is held, or at a new one in place of a dead process's.
+func (d *door) open(l *life) {
+	if d.process.config.Name == "" || off() {
+		return
+	}
+	d.wait.Add(1)
+	go func() {
+		defer d.wait.Done()
+		ln, err := d.answer()
+		if err != nil {
+			d.process.config.Logger.Error("no takeover socket: this service cannot be joined", "service", d.process.config.Name, "error", err)
+			return
+		}
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return // closed, or handed on
+			}
+			d.wait.Add(1)
+			go func() {
+				defer d.wait.Done()
+				d.converse(l, platform.SocketFromConn(c.(*net.UnixConn)))
+			}()
+		}
+	}()
+}
+
+// answer makes this process the one that answers.
+func (d *door) answer() (*net.UnixListener, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx.Err() != nil {
+		return nil, d.ctx.Err()
+	}
+	if d.listener == nil {
+		path, err := takeover.Path(d.process.config.RuntimeDir, d.process.config.Name)
+		if err != nil {
+			return nil, err
+		}
+		if d.listener, err = takeover.Bind(path); err != nil {
+			return nil, err
+		}
+	}
+	d.answering = true
+	if err := d.listener.SetDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	return d.listener, takeover.Answer(d.listener)
+}
+
+// hold owns the socket that came from another process, which goes on answering at it, for now.
+func (d *door) hold(fd int) {
+	ln, err := takeover.Adopt(fd)
+	if err != nil {
+		d.process.config.Logger.Error("takeover socket not taken over", "error", err)
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.listener != nil {
+		_ = d.listener.Close()
+	}
+	d.listener = ln
+}
+
+// hand stops answering, if this process does, and returns the socket's descriptor, which stays open until close.
+func (d *door) hand() (fd int, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.answering {
+		return -1, false
+	}
+	_ = d.listener.SetDeadline(past)
+	d.answering = false
+	fd, err := platform.FD(d.listener)
+	return fd, err == nil
+}
+
+// close stops answering; conversations end soon after, see wait. The path goes with the service, not with a generation.
+func (d *door) close() {
+	d.stop()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.listener == nil {
+		return
+	}
+	if d.answering {
+		_ = os.Remove(d.listener.Addr().String())
+	}
+	_ = d.listener.Close()
+	d.listener, d.answering = nil, false
+}

@@ -1,0 +1,100 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/handover-go/handover/internal/platform"
+)
+
+// Process is what can be known of, and done to, another process.
+type Process interface {
+	// Wait returns when the process has ended, with how it ended, or when ctx does.
+	Wait(ctx context.Context) (how string, err error)
+	// Kill ends it by force. That it has ended, only Wait tells.
+	Kill() error
+	PID() int
+	// Ended reports whether Wait would return at once.
+	Ended() bool
+	// Pidfd is a descriptor to send to another process, which can tell by it whether this one lives. It is valid until
+	// release.
+	Pidfd() (fd int, release func(), err error)
+	Close()
+}
+
+// Stranger is a process that is not our child. It owns proof.
+func Stranger(proof *platform.Pidfd) Process { return &stranger{proof} }
+
+// stranger is a process that is not our child.
+type stranger struct{ proof *platform.Pidfd }
+
+func (s *stranger) PID() int    { return s.proof.PID() }
+func (s *stranger) Kill() error { return s.proof.Kill() }
+func (s *stranger) Ended() bool { return s.proof.Dead() }
+func (s *stranger) Close()      { _ = s.proof.Close() }
+
+func (s *stranger) Wait(ctx context.Context) (string, error) {
+	return "the process ended", s.proof.Wait(ctx)
+}
+
+func (s *stranger) Pidfd() (int, func(), error) { return s.proof.FD(), func() {}, nil }
+
+// Child is a process that this one started. A goroutine, which lives as long as the child does, reaps it.
+func Child(proc *os.Process) Process {
+	c := &child{proc: proc, done: make(chan struct{})}
+	go c.reap()
+	return c
+}
+
+type child struct {
+	proc *os.Process
+	done chan struct{}
+	how  string // valid once done is closed
+}
+
+func (c *child) reap() {
+	defer close(c.done)
+	state, err := c.proc.Wait()
+	if err != nil {
+		c.how = fmt.Sprintf("the process ended, how is not known: %v", err)
+		return
+	}
+	c.how = state.String()
+}
+
+func (c *child) PID() int { return c.proc.Pid }
+func (c *child) Close()   {}
+
+func (c *child) Ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *child) Wait(ctx context.Context) (string, error) {
+	select {
+	case <-c.done:
+		return c.how, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func (c *child) Kill() error {
+	if err := c.proc.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+func (c *child) Pidfd() (fd int, release func(), err error) {
+	if herr := c.proc.WithHandle(func(handle uintptr) { fd, err = platform.Duplicate(int(handle)) }); herr != nil {
+		return -1, nil, herr
+	}
+	return fd, func() { _ = platform.CloseFD(fd) }, err
+}
