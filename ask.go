@@ -18,13 +18,11 @@ func (l *life) signalledUpgrade(signal string) {
 			l.log.Info("upgrade signal passed on to the generation that serves", "signal", signal, "pid", l.peer.Process.PID())
 		}
 	default:
-		answer := make(chan ended, 1)
-		l.upgrade(nil, answer)
-		select {
-		case e := <-answer:
-			l.log.Warn("upgrade signal: no handover begins", "signal", signal, "attempt", e.result.Attempt, "error", e.err)
-		default: // under way; its end is logged
-		}
+		l.upgrade(wire.Upgrade{}, nil, func(e ended) {
+			if e.result.Outcome == "" { // the end of one that began is logged anyway
+				l.log.Warn("upgrade signal: no handover begins", "signal", signal, "attempt", e.result.Attempt, "error", e.err)
+			}
+		})
 	}
 }
 
@@ -42,13 +40,10 @@ func (l *life) repliedTo(m *wire.Reply) {
 
 // askedToUpgrade is an upgrade signal that another generation passed on.
 func (l *life) askedToUpgrade(from *peer.Peer, f *wire.Frame) {
-	answer := make(chan ended, 1)
-	l.upgrade(nil, answer)
-	reply := &wire.Reply{Attempt: l.attempts}
-	select {
-	case e := <-answer:
-		reply.Attempt, reply.Error = uint32(e.result.Attempt), e.err.Error()
-	default:
+	var reply *wire.Reply
+	l.upgrade(wire.Upgrade{}, nil, func(e ended) { reply = e.reply() })
+	if reply == nil { // it begins
+		reply = &wire.Reply{Attempt: l.attempts}
 	}
 	if err := from.Link.Send(f.Attempt, reply); err != nil {
 		l.log.Debug("upgrade answer not sent", "error", err)

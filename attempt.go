@@ -29,13 +29,24 @@ type attempt struct {
 	freezing context.CancelFunc // ends the freeze before it is through
 	frozen   chan struct{}      // closed when the freeze's goroutine has ended
 	watch    *watch
-	waiters  []chan<- ended
+	request  uint32    // the keeper's number for it, 0 without a keeper
+	vote     wire.Vote // the keeper's
+	command  string    // what is started, where it is not the service's own command
+	waiters  []func(ended)
 }
 
 // ended is what whoever asked for a handover is told.
 type ended struct {
 	result Result
 	err    error
+	code   wire.Code // class of err
+}
+
+// candidate is a process, started by someone else, that is to be the successor.
+type candidate struct {
+	peer    *peer.Peer
+	greeted bool // it has said its HELLO
+	deny    func(ended)
 }
 
 // refuse records why the handover cannot be, if nothing went wrong before.
@@ -65,43 +76,46 @@ func (a *attempt) finish(r Result, err error) {
 		r.Ready = a.ready.Sub(a.started)
 	}
 	for _, w := range a.waiters {
-		w <- ended{r, err}
+		w(ended{r, err, a.code})
 	}
 	a.waiters = nil
 }
 
-// upgrade begins a handover, unless one is under way or none can be. joined is a process that asked to be the successor;
-// nil starts one. How it ends goes to waiter, which has room for it.
-func (l *life) upgrade(joined *joiner, waiter chan<- ended) {
-	refuse := func(r Result, err error) {
-		if joined != nil {
-			joined.deny(r, err)
+// upgrade begins a handover, unless one is under way or none can be. c is a process that asked to be the successor, or that
+// the keeper started; nil has one started. How it ends is told to waiter, in the loop of life.
+func (l *life) upgrade(wish wire.Upgrade, c *candidate, waiter func(ended)) {
+	refuse := func(r Result, code wire.Code, err error) {
+		if c != nil {
+			c.deny(ended{r, err, code})
 		}
 		if waiter != nil {
-			waiter <- ended{r, err}
+			waiter(ended{r, err, code})
 		}
 	}
-	switch err := l.process.upgradable(); {
+	command, err := l.process.upgradable(wish)
+	switch {
 	case l.attempt != nil:
 		n := int(l.attempt.number)
-		refuse(Result{Attempt: n}, fmt.Errorf("%w: attempt %d, in state %s", ErrInProgress, n, l.state))
+		refuse(Result{Attempt: n}, wire.CodeBusy, fmt.Errorf("%w: attempt %d, in state %s", ErrInProgress, n, l.state))
 	case l.offer != nil && l.state != draining && l.state != starting:
 		n := int(l.offer.attempt)
-		refuse(Result{Attempt: n}, fmt.Errorf("%w: attempt %d, in state %s", ErrInProgress, n, l.state))
+		refuse(Result{Attempt: n}, wire.CodeBusy, fmt.Errorf("%w: attempt %d, in state %s", ErrInProgress, n, l.state))
 	case l.state != serving:
-		refuse(Result{}, fmt.Errorf("%w: state %s", ErrNotReady, l.state))
-	case err != nil && joined == nil:
-		refuse(Result{}, err)
+		refuse(Result{}, wire.CodeDenied, fmt.Errorf("%w: state %s", ErrNotReady, l.state))
 	case len(l.draining()) >= l.process.config.MaxDraining:
-		refuse(Result{}, fmt.Errorf("%w: %s; wait, end one with SIGTERM, or raise MaxDraining", ErrTooManyDraining, l.describeDrainers()))
+		refuse(Result{}, wire.CodeDenied, fmt.Errorf("%w: %s; wait, end one with SIGTERM, or raise MaxDraining", ErrTooManyDraining, l.describeDrainers()))
+	case c == nil && l.keeper != nil:
+		l.keeper.ask(wish, waiter)
+	case err != nil && c == nil:
+		refuse(Result{}, wire.CodeFailed, err)
 	default:
 		l.attempts++
-		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*listener]bool)}
+		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*listener]bool), command: command}
 		if waiter != nil {
 			l.attempt.waiters = append(l.attempt.waiters, waiter)
 		}
-		if joined != nil {
-			l.attempt.joined, l.peer = true, joined.peer
+		if c != nil {
+			l.attempt.joined, l.peer = c.greeted, c.peer
 		}
 		l.raise(onUpgrade, "")
 	}

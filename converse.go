@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/handover-go/handover/internal/peer"
@@ -51,15 +52,26 @@ func (d *door) converse(l *life, socket *platform.Socket) {
 	}
 	switch hello.Role {
 	case wire.RoleSuccessor:
-		j, err := newJoiner(d, link, &f, creds, hello, features)
+		p, err := newJoiner(link, &f, creds, hello, features)
 		if err != nil {
 			d.deny(link, 0, wire.CodeDenied, err)
 			return
 		}
 		_ = link.SetReceiveDeadline(time.Time{})
-		kept = l.post(func() { l.upgrade(j, nil) })
+		kept = l.post(func() { l.upgrade(wire.Upgrade{}, &candidate{peer: p, greeted: true, deny: d.turnAway(p)}, nil) })
 		if !kept {
-			j.peer.Process.Close()
+			p.Process.Close()
+		}
+	case wire.RoleKeeper:
+		p, err := newJoiner(link, &f, creds, hello, features)
+		if err != nil {
+			d.deny(link, 0, wire.CodeDenied, err)
+			return
+		}
+		_ = link.SetReceiveDeadline(time.Time{})
+		kept = l.post(func() { l.joinKeeper(p, d.turnAway(p)) })
+		if !kept {
+			p.Process.Close()
 		}
 	default:
 		peer.CloseDescriptors(&f)
@@ -87,17 +99,18 @@ func (d *door) obey(l *life, link *wire.Link) {
 		}
 		peer.CloseDescriptors(&f)
 		reply := &wire.Reply{}
-		switch f.Message.(type) {
+		switch m := f.Message.(type) {
 		case *wire.Status:
 			if !l.call(func() { reply.Status = l.status() }) {
-				reply.Error = ErrNotReady.Error()
+				reply.Error, reply.Code = ErrNotReady.Error(), wire.CodeDenied
 			}
 		case *wire.Upgrade:
-			r, err := d.process.Upgrade(d.ctx)
-			reply.Attempt, reply.Outcome = uint32(r.Attempt), string(r.Outcome)
-			if err != nil {
-				reply.Error = err.Error()
+			stop := func() {}
+			if m.Watch {
+				stop = d.tell(l, link)
 			}
+			reply = d.process.upgrade(d.ctx, *m).reply()
+			stop()
 		case *wire.Stop:
 			l.happen(onStop, "asked at the takeover socket")
 		default:
@@ -109,17 +122,30 @@ func (d *door) obey(l *life, link *wire.Link) {
 	}
 }
 
+// tell sends every state of the generation on the link, until stopped.
+func (d *door) tell(l *life, link *wire.Link) (stop func()) {
+	states, told := make(chan wire.State, 64), make(chan struct{})
+	watching := watcher(states)
+	go func() {
+		defer close(told)
+		for s := range states {
+			_ = link.Send(0, &s)
+		}
+	}()
+	l.call(func() { l.watchers = append(l.watchers, watching) })
+	return func() {
+		l.call(func() { l.watchers = slices.DeleteFunc(l.watchers, func(w watcher) bool { return w == watching }) })
+		close(states)
+		<-told
+	}
+}
+
 // controlIdle is how long a control client may say nothing.
 const controlIdle = time.Minute
 
-// joiner is a process that was started by someone else and asks to be the successor.
-type joiner struct {
-	door *door
-	peer *peer.Peer
-}
-
-// newJoiner takes over the link, and the pidfd that came with HELLO, which must be of the process that the kernel names.
-func newJoiner(d *door, link *wire.Link, f *wire.Frame, creds platform.Credentials, hello *wire.Hello, features []string) (*joiner, error) {
+// newJoiner takes over the link of a process that was started by someone else, and the pidfd that came with its HELLO, which
+// must be of the process that the kernel names.
+func newJoiner(link *wire.Link, f *wire.Frame, creds platform.Credentials, hello *wire.Hello, features []string) (*peer.Peer, error) {
 	if len(f.Descriptors) != 1 {
 		peer.CloseDescriptors(f)
 		return nil, fmt.Errorf("%w: HELLO came without a pidfd", ErrDenied)
@@ -136,15 +162,13 @@ func newJoiner(d *door, link *wire.Link, f *wire.Frame, creds platform.Credentia
 		_ = proof.Close()
 		return nil, fmt.Errorf("%w: process %d could not be fenced: %w", ErrDenied, creds.PID, err)
 	}
-	return &joiner{d, &peer.Peer{Link: link, Process: peer.Stranger(proof), Build: hello.Build, Protocol: hello.Protocol, Features: features}}, nil
+	return &peer.Peer{Link: link, Process: peer.Stranger(proof), Build: hello.Build, Protocol: hello.Protocol, Features: features}, nil
 }
 
-// deny turns the process away.
-func (j *joiner) deny(r Result, err error) {
-	code := wire.CodeDenied
-	if errors.Is(err, ErrInProgress) {
-		code = wire.CodeBusy
+// turnAway denies a process that joined.
+func (d *door) turnAway(p *peer.Peer) func(ended) {
+	return func(e ended) {
+		d.deny(p.Link, e.result.Attempt, e.code, e.err)
+		p.Close()
 	}
-	j.door.deny(j.peer.Link, r.Attempt, code, err)
-	j.peer.Close()
 }

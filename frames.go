@@ -13,6 +13,8 @@ import (
 func (l *life) happened(r peer.Report) {
 	mine := r.Peer == l.peer
 	switch {
+	case l.keeper != nil && r.Peer == l.keeper.Peer:
+		l.keeper.reported(r)
 	case !mine && !slices.Contains(l.drainers, r.Peer):
 		peer.CloseDescriptors(r.Frame) // of a peer that was let go meanwhile
 	case r.Fault != nil && mine:

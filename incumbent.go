@@ -15,12 +15,17 @@ import (
 func (l *life) begin() {
 	l.process.notifier.reloading()
 	if l.peer != nil {
-		l.log.Info("handover begins: a process joined", "attempt", l.attempt.number, "pid", l.peer.Process.PID())
+		pid := l.peer.Process.PID()
 		l.peer.Observe(l.inbox, l.done)
-		l.offerTo(l.peer)
+		if l.attempt.joined {
+			l.log.Info("handover begins: a process joined", "attempt", l.attempt.number, "pid", pid)
+			l.offerTo(l.peer)
+			return
+		}
+		l.log.Info("handover begins: the keeper has started the successor", "attempt", l.attempt.number, "pid", pid)
 		return
 	}
-	p, err := l.process.launch.start()
+	p, err := l.process.launch.start(l.attempt.command)
 	if err != nil {
 		l.attempt.refuse(wire.CodeFailed, err)
 		l.raise(onDead, err.Error())
@@ -95,22 +100,29 @@ func (l *life) offerTo(p *peer.Peer) {
 
 // sendListeners sends the batch of descriptors that begins with listener first.
 func (l *life) sendListeners(first int) {
-	batch := l.attempt.offered[first:]
+	if err := sendListeners(l.attempt.offered, first, func(m *wire.Listeners, fds ...int) { l.send(m, fds...) }); err != nil {
+		l.attempt.refuse(wire.CodeFailed, err)
+		l.raise(onAbort, "a listener was closed")
+	}
+}
+
+// sendListeners sends one batch of descriptors of all, if any is left.
+func sendListeners(all []*listener, first int, send func(*wire.Listeners, ...int)) error {
+	batch := all[first:]
 	batch = batch[:min(len(batch), wire.MaxBatch)]
 	if len(batch) == 0 {
-		return
+		return nil
 	}
 	fds := make([]int, 0, len(batch))
 	for _, ln := range batch {
 		fd, err := platform.FD(ln.raw)
 		if err != nil {
-			l.attempt.refuse(wire.CodeFailed, fmt.Errorf("offer %s: %w", ln.spec.Key(), err))
-			l.raise(onAbort, "a listener was closed")
-			return
+			return fmt.Errorf("offer %s: %w", ln.spec.Key(), err)
 		}
 		fds = append(fds, fd)
 	}
-	l.send(&wire.Listeners{First: first}, fds...)
+	send(&wire.Listeners{First: first}, fds...)
+	return nil
 }
 
 func (l *life) acknowledged(f *wire.Frame, m *wire.Ack) {
@@ -205,7 +217,10 @@ func (l *life) commit() {
 }
 
 // watch keeps an eye on the successor through probation.
-func (l *life) watch() { l.attempt.watch = newWatch(l) }
+func (l *life) watch() {
+	l.attempt.watch = newWatch(l)
+	l.attempt.watch.voted() // what the keeper has said until now
+}
 
 // thaw accepts again and begins background work anew.
 func (l *life) thaw() {

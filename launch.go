@@ -16,6 +16,9 @@ import (
 // linkVariable tells a successor which of its descriptors is the link to the incumbent.
 const linkVariable = "HANDOVER_LINK"
 
+// keeperVariable tells a generation which of its descriptors is the link to its keeper.
+const keeperVariable = "HANDOVER_KEEPER"
+
 // managerVariable tells a successor that its parent is the service manager, and which process that is.
 const managerVariable = "HANDOVER_MANAGER"
 
@@ -73,15 +76,19 @@ func ownPath() (string, error) {
 	return started, nil
 }
 
-// start starts a successor. The link is the only descriptor beyond the standard ones that it inherits.
-func (l launch) start() (*peer.Peer, error) {
+// start starts a successor, of the service's own command if command is empty. The link is the only descriptor beyond the
+// standard ones that it inherits.
+func (l launch) start(command string) (*peer.Peer, error) {
+	if command == "" {
+		command = l.command
+	}
 	local, remote, err := platform.Pair()
 	if err != nil {
 		return nil, fmt.Errorf("make a link: %w", err)
 	}
 	defer func() { _ = remote.Close() }()
 	cmd := &exec.Cmd{
-		Path: l.command, Args: append([]string{l.command}, l.args...), Dir: l.dir,
+		Path: command, Args: append([]string{l.command}, l.args...), Dir: l.dir,
 		Env:   l.environment(),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		ExtraFiles: []*os.File{remote}, // descriptor 3
@@ -122,7 +129,7 @@ func serviceManager() int {
 func (l launch) environment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return name == linkVariable || strings.HasPrefix(name, "LISTEN_")
+		return name == linkVariable || name == keeperVariable || strings.HasPrefix(name, "LISTEN_")
 	})
 	env = append(append(env, l.env...), linkVariable+"="+strconv.Itoa(3))
 	if l.manager != 0 {
@@ -131,21 +138,43 @@ func (l launch) environment() []string {
 	return env
 }
 
-// inheritedLink takes the link out of the environment, so that no process started later believes that it is its own. It
+// inheritedLink takes a link out of the environment, so that no process started later believes that it is its own. It
 // returns nil where there is none.
-func inheritedLink() (*platform.Socket, error) {
-	v := os.Getenv(linkVariable)
+func inheritedLink(variable string) (*platform.Socket, error) {
+	v := os.Getenv(variable)
 	if v == "" {
 		return nil, nil
 	}
-	_ = os.Unsetenv(linkVariable)
+	_ = os.Unsetenv(variable)
 	fd, err := strconv.Atoi(v)
 	if err != nil || fd < 3 {
-		return nil, fmt.Errorf("%s=%q: it is set by the incumbent for its successor alone; unset it", linkVariable, v)
+		return nil, fmt.Errorf("%s=%q: it is set by who starts a generation, for it alone; unset it", variable, v)
 	}
 	s, err := platform.NewSocket(fd)
 	if err != nil {
-		return nil, fmt.Errorf("%s=%q is not a link (it is set by the incumbent for its successor alone; unset it): %w", linkVariable, v, err)
+		return nil, fmt.Errorf("%s=%q is not a link (it is set by who starts a generation, for it alone; unset it): %w", variable, v, err)
 	}
 	return s, nil
+}
+
+// executable is the file of another generation, held so that it can be started again after its name was given to another
+// file.
+type executable struct{ file *os.File }
+
+// executableOf opens the file that process pid runs.
+func executableOf(pid int) (*executable, error) {
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/exe")
+	if err != nil {
+		return nil, err
+	}
+	return &executable{f}, nil
+}
+
+// path leads to the file in this process, and in a child until it executes it.
+func (e *executable) path() string { return fmt.Sprintf("/proc/self/fd/%d", e.file.Fd()) }
+
+func (e *executable) close() {
+	if e != nil {
+		_ = e.file.Close()
+	}
 }

@@ -29,6 +29,8 @@ type life struct {
 	attempt    *attempt     // the one under way, as the incumbent sees it
 	offer      *offer       // the one this generation came from, as the successor sees it
 	peer       *peer.Peer   // the other side of the handover under way; when leaving, where connections go
+	keeper     *keeper      // nil without one
+	watchers   []watcher    // of the state
 	drainers   []*peer.Peer // generations that have left and still hold connections
 	follow     follow       // connections on their way out
 	emptying   int          // listeners that are being emptied
@@ -122,6 +124,9 @@ func (l *life) step(e event, why string) {
 			"to", t.to.String(), "reason", why)
 	}
 	l.state, l.before = t.to, t.from
+	if t.from != t.to {
+		l.tellState(why)
+	}
 	if t.to == asking {
 		l.kept[e] = true // still wished for if the incumbent does not take this generation back
 	}
@@ -307,6 +312,10 @@ func (l *life) leave() {
 			p.Close()
 		}
 	}
+	if l.keeper != nil {
+		l.keeper.Close()
+	}
+	l.process.before.close()
 	l.process.door.close()
 	l.process.sockets.close()
 	if l.attempt != nil {

@@ -34,6 +34,24 @@ func (p *Process) runCheck(ctx context.Context, dial DialFunc) (err error) {
 	}
 }
 
+// checked runs the service's check on this generation, and then waits for the keeper's, if there is one.
+func (p *Process) checked(ctx context.Context, admission <-chan error) error {
+	if p.config.Check != nil {
+		if err := p.runCheck(ctx, p.dial); err != nil {
+			return err
+		}
+	}
+	if admission == nil {
+		return nil
+	}
+	select {
+	case err := <-admission:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // dial connects to a listener of this generation: the connection comes out of its Accept.
 func (p *Process) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ln, err := p.dialled(network, address)

@@ -41,6 +41,7 @@ type Process struct {
 	generation atomic.Int64
 	notifier   *notifier
 	door       *door
+	before     *executable // of the generation before, if this one succeeded it
 
 	upgrades chan os.Signal // caught from New on: uncaught, they would end the process
 
@@ -60,7 +61,11 @@ type Process struct {
 // Errors: those of the configuration; [ErrInProgress], [ErrDenied], [ErrNotReady] when an incumbent that was joined by name
 // refuses; [ErrAborted] when the incumbent gave up, or cannot be understood. ctx bounds New alone.
 func New(ctx context.Context, cfg Config) (*Process, error) {
-	socket, err := inheritedLink()
+	socket, err := inheritedLink(linkVariable)
+	if err != nil {
+		return nil, err
+	}
+	keeperSocket, err := inheritedLink(keeperVariable)
 	if err != nil {
 		return nil, err
 	}
@@ -84,14 +89,8 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 		return nil, err
 	}
 	incumbent, err := p.incumbent(ctx, socket)
-	switch {
-	case err != nil:
-	case incumbent == nil:
-		p.sockets.inherit(activated(cfg.Logger))
-		p.life = newLife(p, starting)
-		go p.life.run()
-	default:
-		err = p.succeed(ctx, incumbent)
+	if err == nil {
+		err = p.begin(ctx, incumbent, keeperSocket)
 	}
 	if err != nil {
 		signal.Stop(p.upgrades)
@@ -132,9 +131,26 @@ func parent(socket *platform.Socket) (*peer.Peer, error) {
 	return &peer.Peer{Link: peer.NewLink(socket), Process: peer.Stranger(proof)}, nil
 }
 
+// begin begins the life: of a successor, if there is an incumbent.
+func (p *Process) begin(ctx context.Context, incumbent *peer.Peer, keeperSocket *platform.Socket) error {
+	l := newLife(p, starting)
+	if keeperSocket != nil {
+		if err := l.parentKeeper(keeperSocket); err != nil {
+			return fmt.Errorf("greet the keeper: %w", err)
+		}
+	}
+	if incumbent != nil {
+		l.state = joining
+		return p.succeed(ctx, l, incumbent)
+	}
+	p.sockets.inherit(activated(p.config.Logger))
+	p.life = l
+	go l.run()
+	return nil
+}
+
 // succeed takes the incumbent's offer.
-func (p *Process) succeed(ctx context.Context, incumbent *peer.Peer) error {
-	l := newLife(p, joining)
+func (p *Process) succeed(ctx context.Context, l *life, incumbent *peer.Peer) error {
 	l.peer = incumbent
 	l.offer = &offer{complete: make(chan struct{}), takeover: -1}
 	if err := l.greet(); err != nil {
@@ -256,29 +272,41 @@ func (p *Process) Run(ctx context.Context) error {
 // handover under way in the Result, [ErrNotReady], [ErrTooManyDraining], [ErrNeedsKeeper], [ErrDisabled] and
 // [errors.ErrUnsupported]. If ctx ends first, the handover goes on.
 func (p *Process) Upgrade(ctx context.Context) (Result, error) {
+	e := p.upgrade(ctx, wire.Upgrade{})
+	return e.result, e.err
+}
+
+func (p *Process) upgrade(ctx context.Context, wish wire.Upgrade) ended {
 	answer := make(chan ended, 1)
-	if !p.life.post(func() { p.life.upgrade(nil, answer) }) {
-		return Result{}, fmt.Errorf("%w: this generation has gone", ErrNotReady)
+	if !p.life.post(func() { p.life.upgrade(wish, nil, func(e ended) { answer <- e }) }) {
+		return ended{err: fmt.Errorf("%w: this generation has gone", ErrNotReady), code: wire.CodeDenied}
 	}
 	select {
 	case e := <-answer:
-		return e.result, e.err
+		return e
 	case <-ctx.Done():
-		return Result{}, ctx.Err()
+		return ended{err: ctx.Err(), code: wire.CodeCancelled}
 	}
 }
 
-// upgradable says why this process cannot start a successor.
-func (p *Process) upgradable() error {
+// upgradable returns what is to be started, if it is not the service's own command, or why this process cannot start a
+// successor.
+func (p *Process) upgradable(wish wire.Upgrade) (command string, err error) {
 	switch {
 	case off():
-		return ErrDisabled
+		return "", ErrDisabled
 	case platform.Supported() != nil:
-		return platform.Supported()
+		return "", platform.Supported()
 	case p.pid == 1:
-		return ErrNeedsKeeper
+		return "", ErrNeedsKeeper
+	case wish.Keeper:
+		return "", errors.New("this service has no keeper")
+	case wish.Rollback && p.before == nil:
+		return "", errors.New("no build before this one is known: upgrade to it with --binary")
+	case wish.Rollback:
+		return p.before.path(), nil
 	default:
-		return nil
+		return wish.Binary, nil
 	}
 }
 

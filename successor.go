@@ -60,6 +60,11 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 		return
 	}
 	l.peer.Becomes(pidfd)
+	if l.keeper == nil {
+		if l.process.before, err = executableOf(m.PID); err != nil {
+			l.log.Debug("no way back to the incumbent's build", "error", err)
+		}
+	}
 	l.peer.Generation, l.peer.Build, l.peer.Features = m.Generation, m.Build, m.Features
 	l.peer.Protocol = wire.Range{Min: m.Protocol, Max: m.Protocol}
 	l.offer.attempt, l.offer.incumbent = f.Attempt, m.Generation
@@ -111,12 +116,14 @@ func (l *life) check() {
 		l.send(&wire.Adopted{Adopted: taken, Added: added})
 	}
 	l.process.startServers()
+	var admission <-chan error
+	if l.keeper != nil {
+		admission = l.keeper.admit()
+	}
 	l.background(l.process.context, func(ctx context.Context) {
-		if l.process.config.Check != nil {
-			if err := l.process.runCheck(ctx, l.process.dial); err != nil {
-				l.happen(onCheckFailed, err.Error())
-				return
-			}
+		if err := l.process.checked(ctx, admission); err != nil {
+			l.happen(onCheckFailed, err.Error())
+			return
 		}
 		l.happen(onChecked, "")
 	})
@@ -201,6 +208,9 @@ func (l *life) incumbent() {
 	switch {
 	case before == nil:
 		l.log.Info("serving", "generation", l.generation, "pid", l.process.pid)
+	case final && l.keeper != nil && l.keeper.Process.PID() == before.Process.PID():
+		before.Close() // the keeper, in the place of a generation that is no more
+		l.log.Info("serving", "generation", l.generation, "pid", l.process.pid)
 	case final:
 		l.drainers = append(l.drainers, before) // its death, long ago or to come, is reported after all that it sends
 		l.log.Info("serving: the handover is final", "generation", l.generation, "pid", l.process.pid)
@@ -210,7 +220,9 @@ func (l *life) incumbent() {
 	}
 	l.process.sockets.dropUnadopted()
 	l.process.notifier.serving(before != nil)
-	l.process.door.open(l)
+	if l.keeper == nil {
+		l.process.door.open(l)
+	}
 	if l.passedOn && !final {
 		l.passedOn = false
 		l.signalledUpgrade("passed on to a generation that died")

@@ -63,9 +63,26 @@ func (w *watch) tick(lost time.Duration) {
 
 // pass ends probation, when its time is over, the successor has answered since, and the last check has passed.
 func (w *watch) pass() {
-	if w.last != 0 && w.answered >= w.last && w.passed {
+	if w.last != 0 && w.answered >= w.last && w.passed && !w.held() {
 		w.life.raise(onPassed, "")
 	}
+}
+
+// held reports whether the keeper asks to wait. It has the time a successor has to be ready, no more.
+func (w *watch) held() bool {
+	return w.life.attempt.vote.Verdict == wire.VoteHold && time.Now().Before(w.until.Add(w.life.process.config.ReadyTimeout))
+}
+
+// voted acts on the keeper's vote.
+func (w *watch) voted() {
+	if w.life.state != probation {
+		return
+	}
+	if v := w.life.attempt.vote; v.Verdict == wire.VoteFail {
+		w.life.raise(onUnhealthy, "the keeper's check: "+v.Reason)
+		return
+	}
+	w.pass()
 }
 
 // pong is a sign of life: the silence that the deadline bounds begins anew.

@@ -41,7 +41,7 @@ func Path(runtimeDir, name string) (string, error) {
 	}
 	path := filepath.Join(dir, name+suffix)
 	if len(path) > maxPath {
-		return "", fmt.Errorf("takeover socket %q: %d bytes, at most %d: choose a shorter runtime directory or name", path, len(path), maxPath)
+		return "", fmt.Errorf("takeover socket %q: %d bytes, at most %d: choose a shorter RuntimeDir or Name", path, len(path), maxPath)
 	}
 	return path, nil
 }
