@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"syscall"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
@@ -58,7 +57,7 @@ func (p *Process) dial(ctx context.Context, network, address string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	ours, theirs, err := connectedPair(ctx, ln.spec.Network)
+	ours, theirs, err := peer.Connected(ctx, ln.spec.Network)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), err)
 	}
@@ -76,7 +75,7 @@ func (l *life) dialSuccessor(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	ours, theirs, err := connectedPair(ctx, ln.spec.Network)
+	ours, theirs, err := peer.Connected(ctx, ln.spec.Network)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), err)
 	}
@@ -105,48 +104,4 @@ func (p *Process) dialled(network, address string) (*listener, error) {
 		return ln, nil
 	}
 	return nil, fmt.Errorf("dial %s %s: Listen was not called with these, or the listener is closed", network, address)
-}
-
-// stream is a connection whose descriptor can be passed on.
-type stream interface {
-	net.Conn
-	syscall.Conn
-}
-
-// connectedPair makes two ends of a connection of the network's kind, so that what is asked over it is answered as a
-// client's request would be: for TCP over the loopback interface, from a port of its own.
-func connectedPair(ctx context.Context, network string) (ours, theirs stream, err error) {
-	address := "127.0.0.1:0"
-	switch network {
-	case "unix":
-		dir, err := os.MkdirTemp("", "handover-")
-		if err != nil {
-			return nil, nil, err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		address = dir + "/preview"
-	case "tcp6":
-		address = "[::1]:0"
-	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, network, address)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = ln.Close() }()
-	one, err := (&net.Dialer{}).DialContext(ctx, network, ln.Addr().String())
-	if err != nil {
-		return nil, nil, err
-	}
-	for {
-		other, err := ln.Accept()
-		if err != nil {
-			_ = one.Close()
-			return nil, nil, err
-		}
-		// Anybody may connect to a port: only our own connection is of use.
-		if network == "unix" || other.RemoteAddr().String() == one.LocalAddr().String() {
-			return one.(stream), other.(stream), nil
-		}
-		_ = other.Close()
-	}
 }

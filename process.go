@@ -39,7 +39,7 @@ type Process struct {
 	freezing   *broadcast
 	draining   *broadcast
 	generation atomic.Int64
-	notifier   *notifier
+	notifier   notifier
 	door       *door
 	before     *executable // of the generation before, if this one succeeded it
 
@@ -263,7 +263,7 @@ func (p *Process) Run(ctx context.Context) error {
 	}
 	p.wait.Wait()
 	p.door.wait.Wait()
-	p.notifier.close()
+	p.notifier.Close()
 	return p.life.cause
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -97,6 +98,9 @@ func (p *Pidfd) waited(err error) error {
 // Kill sends SIGKILL; nil if the process has ended already. It is dead only when Wait says so. A process of another
 // PID namespace cannot be signalled (EINVAL), nor can one of another user (EPERM).
 func (p *Pidfd) Kill() error { return p.signal("kill", killSignal) }
+
+// Signal sends a signal; nil if the process has ended already. The errors are those of Kill.
+func (p *Pidfd) Signal(signal syscall.Signal) error { return p.signal("signal", int(signal)) }
 
 // Signalable returns nil if Kill could reach the process: it is of this user and in this PID namespace, or dead already.
 func (p *Pidfd) Signalable() error { return p.signal("signal", 0) }

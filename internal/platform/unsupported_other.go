@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -33,7 +34,19 @@ func readable(syscall.Conn) bool { return false }
 
 func closeFD(int) error { return unsupported("closing a descriptor") }
 
-func startSibling(*exec.Cmd) (int, error) { return -1, unsupported("starting a sibling") }
+const cloneParent = 0
+
+func spawn(*exec.Cmd, uintptr) (int, error) { return -1, unsupported("starting a process by pidfd") }
+
+func subreaper() error { return unsupported("subreaper") }
+
+func reap() []Exit { return nil }
+
+func setCloseOnExec(int, bool) error { return unsupported("fcntl") }
+
+func execute(string, []string, []string) error { return unsupported("exec") }
+
+func sealed(string, []byte) (*os.File, error) { return nil, unsupported("memfd") }
 
 func duplicate(int) (int, error) { return -1, unsupported("duplicating a descriptor") }
 

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// layout says, as DESIGN.md does: wire and platform import none of ours; peer and takeover stand on those two, the library and
-// keeper on all four, and keeper never on the library; handovertest none, so that it tests any build from outside. Only platform goes
+// layout says, as DESIGN.md does: wire and platform import none of ours; peer, takeover and notify stand on those two, the library and
+// keeper on all of them, and keeper never on the library; handovertest none, so that it tests any build from outside. Only platform goes
 // beyond the standard library, to make system calls. Examples and benchmarks see what a user sees.
 //
 // A row covers the folders below its own, which may import one another.
@@ -20,8 +20,9 @@ var layout = []row{
 	{of: "internal/platform", others: list{xsys}},
 	{of: "internal/peer", ours: list{"internal/wire", "internal/platform"}},
 	{of: "internal/takeover", ours: list{"internal/platform"}},
-	{of: ".", ours: list{"internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
-	{of: "keeper", ours: list{"internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "internal/notify", ours: list{"internal/platform"}},
+	{of: ".", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "keeper", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "handovertest"},
 	{of: "examples", ours: list{".", "keeper", "handovertest"}, others: anything},
 	{of: "bench", ours: list{".", "keeper", "handovertest"}, others: anything},

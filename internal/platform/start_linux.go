@@ -7,9 +7,11 @@ import (
 	"syscall"
 )
 
-func startSibling(cmd *exec.Cmd) (pidfd int, err error) {
+const cloneParent = syscall.CLONE_PARENT
+
+func spawn(cmd *exec.Cmd, flags uintptr) (pidfd int, err error) {
 	pidfd = -1
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_PARENT, PidFD: &pidfd}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, PidFD: &pidfd}
 	if err := cmd.Start(); err != nil {
 		return -1, err
 	}
