@@ -2,88 +2,60 @@ package handover
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
-	"github.com/handover-go/handover/internal/takeover"
 	"github.com/handover-go/handover/internal/wire"
 )
 
-// converse answers one link, until it is a successor's or ends.
+// converse answers one link, until it is a successor's or a keeper's, or ends.
 func (d *door) converse(l *life, socket *platform.Socket) {
-	link := peer.NewLink(socket)
-	kept := false
-	defer func() {
-		if !kept {
-			link.Discard()
-			_ = link.Close()
-		}
-	}()
-	stop := context.AfterFunc(d.ctx, func() { _ = link.SetReceiveDeadline(past) })
-	defer stop()
-	creds, err := takeover.Trusted(socket)
+	stop := func() bool { return true }
+	v, err := peer.Welcome(socket, d.process.hello(wire.RoleIncumbent), func(link *wire.Link) {
+		stop = context.AfterFunc(d.ctx, func() { _ = link.SetReceiveDeadline(past) })
+	})
+	defer func() { stop() }()
 	if err != nil {
-		d.deny(link, 0, wire.CodeDenied, untrusted(err))
+		d.process.config.Logger.Debug("visitor turned away", "error", err)
 		return
 	}
-	_ = link.SetReceiveDeadline(time.Now().Add(linkTimeout))
-	f, err := link.Receive()
-	hello, ok := f.Message.(*wire.Hello)
-	if errors.Is(err, wire.ErrCritical) {
-		if !ok {
-			hello = &wire.Hello{Protocol: wire.Protocols}
-		}
-		d.deny(link, 0, wire.CodeUnsupported, unsupported(err, d.process.build, hello.Build, hello.Protocol))
-		return
-	}
-	if err != nil || !ok {
-		peer.CloseDescriptors(&f)
-		return
-	}
-	_, features, err := wire.Negotiate(d.process.hello(wire.RoleIncumbent), *hello)
-	if err != nil {
-		peer.CloseDescriptors(&f)
-		d.deny(link, 0, wire.CodeUnsupported, err)
-		return
-	}
-	switch hello.Role {
+	switch v.Hello.Role {
 	case wire.RoleSuccessor:
-		p, err := newJoiner(link, &f, creds, hello, features)
-		if err != nil {
-			d.deny(link, 0, wire.CodeDenied, err)
-			return
-		}
-		_ = link.SetReceiveDeadline(time.Time{})
-		kept = l.post(func() { l.upgrade(wire.Upgrade{}, &candidate{peer: p, greeted: true, deny: d.turnAway(p)}, nil) })
-		if !kept {
-			p.Process.Close()
-		}
+		d.admit(l, v, func(p *peer.Peer) {
+			l.upgrade(wire.Upgrade{}, &candidate{peer: p, greeted: true, deny: turnAway(v, p)}, nil)
+		})
 	case wire.RoleKeeper:
-		p, err := newJoiner(link, &f, creds, hello, features)
-		if err != nil {
-			d.deny(link, 0, wire.CodeDenied, err)
-			return
-		}
-		_ = link.SetReceiveDeadline(time.Time{})
-		kept = l.post(func() { l.joinKeeper(p, d.turnAway(p)) })
-		if !kept {
-			p.Process.Close()
-		}
+		d.admit(l, v, func(p *peer.Peer) { l.joinKeeper(p, turnAway(v, p)) })
 	default:
-		peer.CloseDescriptors(&f)
+		defer v.Close()
+		v.Dismiss()
 		answer := d.process.hello(wire.RoleIncumbent)
-		if link.Send(0, &answer) == nil {
-			d.obey(l, link)
+		if v.Link.Send(0, &answer) == nil {
+			d.obey(l, v.Link)
 		}
 	}
 }
 
-func (d *door) deny(link *wire.Link, attempt int, code wire.Code, err error) {
-	_ = link.Send(uint32(attempt), &wire.Abort{Code: code, Reason: err.Error(), Protocol: wire.Protocols, Build: d.process.build})
+// admit lets a process that was started by someone else take part.
+func (d *door) admit(l *life, v *peer.Visitor, take func(*peer.Peer)) {
+	p, err := v.Prove()
+	if err != nil {
+		v.Close()
+		return
+	}
+	if !l.post(func() { take(p) }) {
+		p.Close()
+	}
+}
+
+// turnAway denies a process that wanted to take part.
+func turnAway(v *peer.Visitor, p *peer.Peer) func(ended) {
+	return func(e ended) {
+		v.Deny(e.result.Attempt, e.code, e.err)
+		p.Close()
+	}
 }
 
 // obey answers a control client, one question after the other.
@@ -142,33 +114,3 @@ func (d *door) tell(l *life, link *wire.Link) (stop func()) {
 
 // controlIdle is how long a control client may say nothing.
 const controlIdle = time.Minute
-
-// newJoiner takes over the link of a process that was started by someone else, and the pidfd that came with its HELLO, which
-// must be of the process that the kernel names.
-func newJoiner(link *wire.Link, f *wire.Frame, creds platform.Credentials, hello *wire.Hello, features []string) (*peer.Peer, error) {
-	if len(f.Descriptors) != 1 {
-		peer.CloseDescriptors(f)
-		return nil, fmt.Errorf("%w: HELLO came without a pidfd", ErrDenied)
-	}
-	proof, err := platform.PidfdFromFD(f.Descriptors[0])
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDenied, err)
-	}
-	if proof.PID() != creds.PID {
-		_ = proof.Close()
-		return nil, fmt.Errorf("%w: the pidfd is of process %d, the link of process %d", ErrDenied, proof.PID(), creds.PID)
-	}
-	if err := proof.Signalable(); err != nil {
-		_ = proof.Close()
-		return nil, fmt.Errorf("%w: process %d could not be fenced: %w", ErrDenied, creds.PID, err)
-	}
-	return &peer.Peer{Link: link, Process: peer.Stranger(proof), Build: hello.Build, Protocol: hello.Protocol, Features: features}, nil
-}
-
-// turnAway denies a process that joined.
-func (d *door) turnAway(p *peer.Peer) func(ended) {
-	return func(e ended) {
-		d.deny(p.Link, e.result.Attempt, e.code, e.err)
-		p.Close()
-	}
-}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -74,7 +73,7 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 		return nil, fmt.Errorf("configure handover: %w", err)
 	}
 	p := &Process{
-		config: cfg, pid: os.Getpid(), started: time.Now(), build: ownBuild(), sockets: newSockets(cfg.ListenConfig, cfg.Logger),
+		config: cfg, pid: os.Getpid(), started: time.Now(), build: peer.OwnBuild(), sockets: newSockets(cfg.ListenConfig, cfg.Logger),
 		freezing: newBroadcast(), draining: newBroadcast(), notifier: newNotifier(cfg.Logger),
 	}
 	p.generation.Store(1)
@@ -143,7 +142,9 @@ func (p *Process) begin(ctx context.Context, incumbent *peer.Peer, keeperSocket 
 		l.state = joining
 		return p.succeed(ctx, l, incumbent)
 	}
-	p.sockets.inherit(activated(p.config.Logger))
+	for _, a := range peer.Activation(p.config.Logger) {
+		p.sockets.inherit([]*inherited{{spec: a.Spec, fd: a.FD}})
+	}
 	p.life = l
 	go l.run()
 	return nil
@@ -381,19 +382,4 @@ func (p *Process) leave() {
 
 func (p *Process) hello(role wire.Role) wire.Hello {
 	return wire.Hello{Protocol: wire.Protocols, Features: wire.Features(), Role: role, PID: p.pid, Build: p.build}
-}
-
-// ownBuild is what the linker knows of this program.
-func ownBuild() (b wire.Build) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	b = wire.Build{Path: info.Path, Version: info.Main.Version, Go: info.GoVersion}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			b.Revision = s.Value
-		}
-	}
-	return b
 }

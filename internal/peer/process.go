@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/handover-go/handover/internal/platform"
 )
@@ -13,6 +14,8 @@ import (
 type Process interface {
 	// Wait returns when the process has ended, with how it ended, or when ctx does.
 	Wait(ctx context.Context) (how string, err error)
+	// Signal sends it a signal, unless it has ended.
+	Signal(s syscall.Signal) error
 	// Kill ends it by force. That it has ended, only Wait tells.
 	Kill() error
 	PID() int
@@ -30,10 +33,11 @@ func Stranger(proof *platform.Pidfd) Process { return &stranger{proof} }
 // stranger is a process that is not our child.
 type stranger struct{ proof *platform.Pidfd }
 
-func (s *stranger) PID() int    { return s.proof.PID() }
-func (s *stranger) Kill() error { return s.proof.Kill() }
-func (s *stranger) Ended() bool { return s.proof.Dead() }
-func (s *stranger) Close()      { _ = s.proof.Close() }
+func (s *stranger) PID() int                        { return s.proof.PID() }
+func (s *stranger) Kill() error                     { return s.proof.Kill() }
+func (s *stranger) Signal(sig syscall.Signal) error { return s.proof.Signal(sig) }
+func (s *stranger) Ended() bool                     { return s.proof.Dead() }
+func (s *stranger) Close()                          { _ = s.proof.Close() }
 
 func (s *stranger) Wait(ctx context.Context) (string, error) {
 	return "the process ended", s.proof.Wait(ctx)
@@ -85,8 +89,10 @@ func (c *child) Wait(ctx context.Context) (string, error) {
 	}
 }
 
-func (c *child) Kill() error {
-	if err := c.proc.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+func (c *child) Kill() error { return c.Signal(syscall.SIGKILL) }
+
+func (c *child) Signal(s syscall.Signal) error {
+	if err := c.proc.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// layout says, as DESIGN.md does: wire and platform import none of ours; peer, takeover and notify stand on those two, the library and
+// layout says, as DESIGN.md does: wire and platform import none of ours; takeover and notify stand on those two, peer also on takeover, the library and
 // keeper on all of them, and keeper never on the library; handovertest none, so that it tests any build from outside. Only platform goes
 // beyond the standard library, to make system calls. Examples and benchmarks see what a user sees.
 //
@@ -18,7 +18,7 @@ import (
 var layout = []row{
 	{of: "internal/wire", never: list{"os/exec"}},
 	{of: "internal/platform", others: list{xsys}},
-	{of: "internal/peer", ours: list{"internal/wire", "internal/platform"}},
+	{of: "internal/peer", ours: list{"internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "internal/takeover", ours: list{"internal/platform"}},
 	{of: "internal/notify", ours: list{"internal/platform"}},
 	{of: ".", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
