@@ -23,8 +23,8 @@ type attempt struct {
 	parked   time.Time
 	switched time.Duration // from parked to SERVING
 
-	offered  []*listener // in the order of OFFER
-	adopted  map[*listener]bool
+	offered  []*socket // in the order of OFFER
+	adopted  map[*socket]bool
 	freezing context.CancelFunc // ends the freeze before it is through
 	frozen   chan struct{}      // closed when the freeze's goroutine has ended
 	watch    *watch
@@ -95,7 +95,7 @@ func (l *life) upgrade(joined *joiner, waiter chan<- ended) {
 		refuse(Result{}, fmt.Errorf("%w: %s; wait, end one with SIGTERM, or raise MaxDraining", ErrTooManyDraining, l.describeDrainers()))
 	default:
 		l.attempts++
-		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*listener]bool)}
+		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*socket]bool)}
 		if waiter != nil {
 			l.attempt.waiters = append(l.attempt.waiters, waiter)
 		}

@@ -185,7 +185,7 @@ func (l *life) freeze() {
 	a.freezing, a.frozen, a.parked = cancel, make(chan struct{}), time.Now()
 	l.process.freezing.begin()
 	l.background(ctx, func(ctx context.Context) {
-		err := l.process.pause(ctx, func(ln *listener) bool { return a.adopted[ln] })
+		err := l.process.pause(ctx, func(ln *socket) bool { return a.adopted[ln] })
 		close(a.frozen)
 		switch {
 		case err == nil:

@@ -31,6 +31,8 @@ func recv(*net.UnixConn, []byte) (int, []int, error) {
 
 func readable(syscall.Conn) bool { return false }
 
+func queued(syscall.Conn) bool { return false }
+
 func closeFD(int) error { return unsupported("closing a descriptor") }
 
 func startSibling(*exec.Cmd) (int, error) { return -1, unsupported("starting a sibling") }
