@@ -24,8 +24,8 @@ type attempt struct {
 	parked   time.Time
 	switched time.Duration // from parked to SERVING
 
-	offered  []*listener // in the order of OFFER
-	adopted  map[*listener]bool
+	offered  []*socket // in the order of OFFER
+	adopted  map[*socket]bool
 	freezing context.CancelFunc // ends the freeze before it is through
 	frozen   chan struct{}      // closed when the freeze's goroutine has ended
 	watch    *watch
@@ -110,7 +110,7 @@ func (l *life) upgrade(wish wire.Upgrade, c *candidate, waiter func(ended)) {
 		refuse(Result{}, wire.CodeFailed, err)
 	default:
 		l.attempts++
-		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*listener]bool), command: command}
+		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*socket]bool), command: command}
 		if waiter != nil {
 			l.attempt.waiters = append(l.attempt.waiters, waiter)
 		}

@@ -13,7 +13,7 @@
 // No request fails, no connection closes and no client is refused because of a handover. What a handover cannot do is in the
 // documentation of [Process].
 //
-// A service with several listeners, background work or checks of its own uses [New], [Process.Listen], [Process.Attach],
-// [Process.WhileServing] and [Process.Run]. Handovers work on Linux; elsewhere the service is served plainly, and
+// A service with several listeners, background work or checks of its own uses [New], [Process.Listen], [Process.ListenPacket],
+// [Process.Attach], [Process.WhileServing] and [Process.Run]. Handovers work on Linux; elsewhere the service is served plainly, and
 // [Process.Upgrade] answers [errors.ErrUnsupported].
 package handover

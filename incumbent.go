@@ -107,7 +107,7 @@ func (l *life) sendListeners(first int) {
 }
 
 // sendListeners sends one batch of descriptors of all, if any is left.
-func sendListeners(all []*listener, first int, send func(*wire.Listeners, ...int)) error {
+func sendListeners(all []*socket, first int, send func(*wire.Listeners, ...int)) error {
 	batch := all[first:]
 	batch = batch[:min(len(batch), wire.MaxBatch)]
 	if len(batch) == 0 {
@@ -198,7 +198,7 @@ func (l *life) freeze() {
 	a.freezing, a.frozen, a.parked = cancel, make(chan struct{}), time.Now()
 	l.process.freezing.begin()
 	l.background(ctx, func(ctx context.Context) {
-		err := l.process.pause(ctx, func(ln *listener) bool { return a.adopted[ln] })
+		err := l.process.pause(ctx, func(ln *socket) bool { return a.adopted[ln] })
 		close(a.frozen)
 		switch {
 		case err == nil:

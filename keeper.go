@@ -15,7 +15,7 @@ type keeper struct {
 	*peer.Peer
 	life *life
 
-	registered []*listener // in the order of REGISTER
+	registered []*socket // in the order of REGISTER
 	admission  chan error  // has room for the keeper's vote before READY; nil once it was given
 	asked      []func(ended)
 }

@@ -119,7 +119,7 @@ func (l *life) abandon(a *attempt) {
 }
 
 // empty closes a listener for good, with nothing lost, without holding up the loop.
-func (l *life) empty(ln *listener) {
+func (l *life) empty(ln *socket) {
 	l.emptying++
 	ln.emptying = true
 	l.background(l.process.context, func(ctx context.Context) {
@@ -144,7 +144,7 @@ func (l *life) giveBack(why string) {
 	l.offer.unpause = func() { cancel(); <-paused }
 	l.process.freezing.begin()
 	l.background(ctx, func(ctx context.Context) {
-		err := l.process.pause(ctx, func(*listener) bool { return true })
+		err := l.process.pause(ctx, func(*socket) bool { return true })
 		close(paused)
 		if err != nil {
 			l.log.Error("cannot give back", "error", err)

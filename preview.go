@@ -84,7 +84,7 @@ func (l *life) dialSuccessor(ctx context.Context, network, address string) (net.
 	sent := false
 	if err == nil {
 		l.call(func() {
-			sent = l.attempt != nil && l.attempt.adopted[ln] && l.send(&wire.Preview{Key: ln.spec.Key()}, fd)
+			sent = l.attempt != nil && l.attempt.adopted[&ln.socket] && l.send(&wire.Preview{Key: ln.spec.Key()}, fd)
 		})
 	}
 	if !sent {

@@ -55,7 +55,7 @@ type Process struct {
 }
 
 // New begins the life of a generation. If an incumbent started this process, or one of the same name serves on this host, it
-// takes the incumbent's offer: its listeners are there for [Process.Listen]. New returns when it has them, after 10 seconds at most.
+// takes the incumbent's offer: its listeners are there for [Process.Listen] and [Process.ListenPacket]. New returns when it has them, after 10 seconds at most.
 //
 // Errors: those of the configuration; [ErrInProgress], [ErrDenied], [ErrNotReady] when an incumbent that was joined by name
 // refuses; [ErrAborted] when the incumbent gave up, or cannot be understood. ctx bounds New alone.
@@ -192,6 +192,37 @@ func (p *Process) Listen(ctx context.Context, network, address string) (net.List
 		return nil, fmt.Errorf("listen %s %s: Run was called already", network, address)
 	}
 	return p.sockets.listen(ctx, network, address)
+}
+
+// ListenPacket returns a datagram socket for network ("udp", "udp4", "udp6" or "unixgram") and address, as
+// [net.ListenPacket] does. If the incumbent has it, it is the same socket, with the same queue; which one it is, is known as in
+// Listen.
+//
+// Reads take datagrams while this generation serves, and wait while it does not: what arrives meanwhile stays queued in the
+// kernel, for whoever reads next, up to the socket's receive buffer. Deadlines hold while they wait. Reads return
+// [net.ErrClosed] when another generation serves for good. If that one has not adopted the socket, they first take what is
+// queued; then the socket is closed, as it is when the program asks for no datagram in a second.
+//
+// Writes never wait, so that a datagram is answered by the generation that has read it, which may write to an adopted socket
+// until it has gone. Run does not wait for handlers that run in goroutines of their own.
+//
+// The connection has the methods of *[net.UDPConn] or *[net.UnixConn], without File, CloseRead and CloseWrite. A type
+// assertion to an interface leads to them, as to these two, which do not allocate:
+//
+//	conn := pc.(interface {
+//		ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error)
+//		WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+//	})
+//
+// SyscallConn's Read waits as reads do, so batches can be read through it; its Control must not be used to read.
+// ListenPacket must be called before Run.
+func (p *Process) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running {
+		return nil, fmt.Errorf("listen %s %s: Run was called already", network, address)
+	}
+	return p.sockets.listenPacket(ctx, network, address)
 }
 
 // Attach has srv serve on ln while [Process.Run] runs. Requests that are in flight when another generation serves are
@@ -354,7 +385,7 @@ func (p *Process) failure() error {
 }
 
 // pause stops accepting on the listeners chosen, and background work.
-func (p *Process) pause(ctx context.Context, choose func(*listener) bool) error {
+func (p *Process) pause(ctx context.Context, choose func(*socket) bool) error {
 	if err := p.sockets.park(ctx, choose); err != nil {
 		return err
 	}

@@ -33,6 +33,9 @@ func Duplicate(fd int) (int, error) {
 // Readable reports whether a read from c would return at once, with data or with the end; where it cannot be told, false.
 func Readable(c syscall.Conn) bool { return readable(c) }
 
+// Queued reports whether a datagram waits to be read from c; where it cannot be told, false.
+func Queued(c syscall.Conn) bool { return queued(c) }
+
 // SocketKind tells what a descriptor from outside really is: network as package net names it, without the digit
 // ("tcp", "udp", "unix", "unixgram", "unixpacket"), whether it listens, and its own address as package net prints it
 // ("127.0.0.1:80", "[::]:80", "/run/x.sock", "@abstract"; empty for an unnamed unix socket). The descriptor stays the

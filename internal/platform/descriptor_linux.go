@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,21 @@ func socketKind(fd int) (network string, listening bool, addr string, err error)
 		return "", false, "", os.NewSyscallError("getsockname", err)
 	}
 	return network, accepting != 0, formatAddress(sa), nil
+}
+
+// queued looks at the queue itself: poll calls a socket that was shut down readable, and FIONREAD says 0 of an empty datagram.
+func queued(c syscall.Conn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	found := false
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		found = err == nil
+	})
+	return err == nil && found
 }
 
 func networkName(domain, kind, protocol int) string {

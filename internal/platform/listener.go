@@ -79,7 +79,8 @@ func Relisten(fd int) error {
 
 // Deafen makes a TCP listener ignore new SYNs, for every process that holds it, so that it can be emptied and closed
 // without a connection arriving in between. Queued connections and handshakes under way are not touched. A client that
-// is ignored tries again after a second (the initial timeout of RFC 6298).
+// is ignored tries again after a second (the initial timeout of RFC 6298). A datagram socket gets no new datagrams: UDP drops
+// and counts them as where the buffer is full, the sender of a unixgram is told EPIPE; what is queued can be read.
 //
 // It is a help where it can be had, and elsewhere answers errors.ErrUnsupported with the listener as it was. Linux commit
 // 5d39580f68e6, also in stable kernels, wants CAP_NET_ADMIN for a filter on TCP. Multipath TCP, which package net

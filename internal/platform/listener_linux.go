@@ -94,15 +94,26 @@ var dropSYN = []unix.SockFilter{
 	{Code: unix.BPF_RET | unix.BPF_K, K: math.MaxUint32},
 }
 
+var dropAll = []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
+
 func deafen(fd int) error {
 	network, listening, _, err := socketKind(fd)
 	if err != nil {
 		return err
 	}
-	if network != "tcp" || !listening {
-		return fmt.Errorf("it is not a TCP listener: %w", errors.ErrUnsupported)
+	var filter []unix.SockFilter
+	switch {
+	case network == "tcp" && listening:
+		filter = dropSYN
+	case network == "udp":
+		filter = dropAll
+	case network == "unixgram":
+		// A filter would drop what its sender was told has been sent.
+		return os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_RD))
+	default:
+		return fmt.Errorf("it is neither a TCP listener nor a datagram socket: %w", errors.ErrUnsupported)
 	}
-	program := unix.SockFprog{Len: uint16(len(dropSYN)), Filter: &dropSYN[0]}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 	if err == unix.EPERM {
 		return fmt.Errorf("a filter on TCP needs CAP_NET_ADMIN: %w: %w", err, errors.ErrUnsupported)

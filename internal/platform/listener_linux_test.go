@@ -315,6 +315,44 @@ func TestDeafenedListenerTakesNoNewConnectionAndLosesNoneBegun(t *testing.T) {
 	}
 }
 
+func TestDeafenedDatagramSocketKeepsItsQueueAndTakesNothingNew(t *testing.T) {
+	leaksNothing(t)
+	for network, address := range map[string]string{"udp": "127.0.0.1:0", "udp6": "[::1]:0", "unixgram": filepath.Join(t.TempDir(), "s")} {
+		pc, err := net.ListenPacket(network, address)
+		must(t, err)
+		client, err := net.Dial(network, pc.LocalAddr().String())
+		must(t, err)
+		c := pc.(syscall.Conn)
+		if Queued(c) {
+			t.Errorf("%s: queued with nothing sent", network)
+		}
+		_, err = client.Write(nil) // an empty datagram is one
+		must(t, err)
+		if !Queued(c) {
+			t.Errorf("%s: an empty datagram is not queued", network)
+		}
+		fd, err := FD(c)
+		must(t, err)
+		must(t, Deafen(fd))
+		_, err = client.Write([]byte("late"))
+		if told := errors.Is(err, unix.EPIPE); told != (network == "unixgram") {
+			t.Errorf("%s: the sender is told %v", network, err)
+		}
+		must(t, pc.SetDeadline(time.Now().Add(patience)))
+		if n, _, err := pc.ReadFrom(make([]byte, 10)); n != 0 || err != nil {
+			t.Errorf("%s: read %d bytes, %v; want the empty datagram", network, n, err)
+		}
+		if Queued(c) {
+			t.Errorf("%s: what came late is queued", network)
+		}
+		must(t, client.Close())
+		must(t, pc.Close())
+		if Queued(c) {
+			t.Errorf("%s: queued where nothing is open", network)
+		}
+	}
+}
+
 func TestWhatCannotBeDeafenedSaysSo(t *testing.T) {
 	leaksNothing(t)
 	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))

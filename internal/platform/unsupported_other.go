@@ -32,6 +32,8 @@ func recv(*net.UnixConn, []byte) (int, []int, error) {
 
 func readable(syscall.Conn) bool { return false }
 
+func queued(syscall.Conn) bool { return false }
+
 func closeFD(int) error { return unsupported("closing a descriptor") }
 
 const cloneParent = 0

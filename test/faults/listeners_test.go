@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -120,6 +121,72 @@ func TestSuccessorWithoutDescriptorsIsRefused(t *testing.T) {
 		t.Errorf("%d descriptors are open: where are the listeners?", before)
 	}
 	r.Signal(r.PID(), syscall.SIGTERM)
+}
+
+// TestListenersOfEveryKindAreHandedOver, more than one message carries: each socket is the same one in the kernel after two
+// handovers.
+func TestListenersOfEveryKindAreHandedOver(t *testing.T) {
+	const each = 50
+	dir := t.TempDir()
+	address := handovertest.FreeAddress(t)
+	addresses, packets := address, ""
+	for i := range each {
+		addresses += fmt.Sprintf(",127.0.0.1:0,[::1]:0,%s/l%d", dir, i)
+		packets += fmt.Sprintf("udp:127.0.0.1:0 udp6:[::1]:0 unixgram:%s/p%d ", dir, i)
+	}
+	service := handovertest.Start(t, handovertest.Service{
+		Path: build(t, ""), Address: address,
+		Env: []string{"ADDR=" + addresses, "PACKETS=" + packets, "HANDOVER_PROBATION=100ms"},
+	})
+	before := bound(t, service.PID())
+	service.Upgrade(2)
+	after := bound(t, service.PID())
+	if len(before) != 6*each+1 {
+		t.Errorf("%d sockets are bound, want %d", len(before), 6*each+1)
+	}
+	for inode, is := range before {
+		if after[inode] != is {
+			t.Errorf("socket %s, %s, was not handed over", inode, is)
+		}
+	}
+	if len(after) != len(before) {
+		t.Errorf("%d sockets have become %d", len(before), len(after))
+	}
+}
+
+// bound is where the sockets of a process listen, or await datagrams, by their numbers in the kernel.
+func bound(t *testing.T, pid int) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	// Columns of proc_net(5): what is bound, in which state, and the number.
+	for file, column := range map[string]struct{ at, state, inode int }{
+		"tcp": {1, 3, 9}, "tcp6": {1, 3, 9}, "udp": {1, 3, 9}, "udp6": {1, 3, 9}, "unix": {7, 5, 6},
+	} {
+		text, err := os.ReadFile("/proc/net/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			words := strings.Fields(line)
+			// Listening, unconnected, and for unix not connected.
+			if len(words) > column.at && slices.Contains([]string{"0A", "07", "01"}, words[column.state]) {
+				all[words[column.inode]] = file + " " + words[column.at]
+			}
+		}
+	}
+	held := map[string]string{}
+	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		target, _ := os.Readlink(fd) // closed meanwhile: no listener
+		inode := strings.TrimSuffix(strings.TrimPrefix(target, "socket:["), "]")
+		if is, ok := all[inode]; ok {
+			held[inode] = is
+		}
+	}
+	return held
 }
 
 // TestChangedSocketOptionIsReported: the listener keeps what it has, and that is said.

@@ -3,6 +3,7 @@
 //	go build -ldflags "-X main.flaw=exit -X main.build=v2"
 //
 // It listens at $ADDR: addresses with commas between, paths of unix sockets, and after "tls:" addresses where it speaks TLS.
+// It answers datagrams at $PACKETS, after $PACKET_DELAY: see traffic.Packets.
 // It leaves its directory before New if $CHDIR is "early", after it if "late", and removes its own executable if $UNLINK is set.
 package main
 
@@ -36,6 +37,7 @@ var (
 	//   failing       its background work fails once it was asked for id=fail
 	//   elsewhere     listens at another address
 	//   options       asks for another receive buffer
+	//   packetless    has no datagram sockets
 	flaw string
 )
 
@@ -91,6 +93,12 @@ func run(ctx context.Context) error {
 			err = p.Attach(srv, ln)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if flaw != "packetless" {
+		delay, _ := time.ParseDuration(os.Getenv("PACKET_DELAY"))
+		if err := traffic.Packets(ctx, p, os.Getenv("PACKETS"), delay); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,239 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// inherited is a socket that came from somewhere else and that Listen or ListenPacket may adopt.
+type inherited struct {
+	spec    wire.Listener
+	fd      int
+	adopted bool
+}
+
+// listen returns the inherited listener for network and address, or makes one. Process.Listen calls it one at a time.
+func (s *sockets) listen(ctx context.Context, network, address string) (net.Listener, error) {
+	raw, spec, from, err := s.acquire(ctx, wire.Listener{Network: network, Address: address})
+	if err != nil {
+		return nil, fmt.Errorf("listen %s %s: %w", network, address, err)
+	}
+	l := newListener(s, raw.(rawListener), spec)
+	s.add(&l.socket, from)
+	return l, nil
+}
+
+// listenPacket is listen for datagrams.
+func (s *sockets) listenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	if network != "unixgram" && !strings.HasPrefix(network, "udp") {
+		return nil, fmt.Errorf("listen %s %s: %w", network, address, net.UnknownNetworkError(network))
+	}
+	raw, spec, from, err := s.acquire(ctx, wire.Listener{Network: network, Address: address, Packet: true})
+	if err != nil {
+		return nil, fmt.Errorf("listen %s %s: %w", network, address, err)
+	}
+	if udp, ok := raw.(*net.UDPConn); ok {
+		p := newUDPPacket(s, udp, spec)
+		s.add(&p.socket, from)
+		return p, nil
+	}
+	p := newUnixPacket(s, raw.(*net.UnixConn), spec)
+	s.add(&p.socket, from)
+	return p, nil
+}
+
+// acquire returns the inherited socket that is wanted, or makes it, and completes what is known of it.
+func (s *sockets) acquire(ctx context.Context, spec wire.Listener) (rawSocket, wire.Listener, *inherited, error) {
+	for _, other := range s.all() {
+		if other.spec.Network == spec.Network && other.spec.Address == spec.Address {
+			spec.Ordinal++
+		}
+	}
+	bound := func(in *inherited) bool { return sameBinding(ctx, spec, in.spec) }
+	from := s.unadopted(func(in *inherited) bool {
+		// Socket activation knows addresses only as they are bound.
+		return in.spec.Key() == spec.Key() || in.spec.Shared && bound(in)
+	})
+	raw, err := s.open(ctx, from, spec)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if from = s.unadopted(bound); from != nil {
+			s.log.Warn("listener adopted by its bound address: give Listen the address that the incumbent gives",
+				"asked", spec.Key(), "offered", from.spec.Key(), "bound", from.spec.Bound)
+			raw, err = s.open(ctx, from, spec)
+		}
+	}
+	if err != nil {
+		return nil, spec, nil, err
+	}
+	spec.Bound = boundAddr(raw).String()
+	spec.Shared = from != nil && from.spec.Shared
+	return raw, spec, from, nil
+}
+
+// add makes a socket one of the service's.
+func (s *sockets) add(sock *socket, from *inherited) {
+	if from != nil {
+		sock.from, from.adopted = from, true
+		s.compareOptions(sock)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.members = append(s.members, sock)
+}
+
+// unadopted returns the first inherited socket that nobody has taken yet and that is wanted.
+func (s *sockets) unadopted(wanted func(*inherited) bool) *inherited {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, in := range s.offered {
+		if !in.adopted && wanted(in) {
+			return in
+		}
+	}
+	return nil
+}
+
+// sameBinding reports whether listening as wanted means what is bound as spec says.
+func sameBinding(ctx context.Context, wanted, spec wire.Listener) bool {
+	if wanted.Packet != spec.Packet {
+		return false
+	}
+	if isUnix(wanted.Network) || isUnix(spec.Network) {
+		return wanted.Network == spec.Network && wanted.Address == spec.Bound
+	}
+	bound, err := netip.ParseAddrPort(spec.Bound)
+	if err != nil {
+		return false
+	}
+	host, service, err := net.SplitHostPort(wanted.Address)
+	if err != nil {
+		return false
+	}
+	if port, err := net.DefaultResolver.LookupPort(ctx, wanted.Network, service); err != nil || port != int(bound.Port()) {
+		return false
+	}
+	if host == "" {
+		return bound.Addr().IsUnspecified()
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return err == nil && slices.ContainsFunc(ips, func(ip netip.Addr) bool { return ip.Unmap() == bound.Addr().Unmap() })
+}
+
+// open makes the socket, or uses the inherited one.
+func (s *sockets) open(ctx context.Context, from *inherited, spec wire.Listener) (raw rawSocket, err error) {
+	var ln net.Listener
+	var pc net.PacketConn
+	switch {
+	case from != nil:
+		fd := from.fd
+		from.fd = -1 // owned by what is made of it, even if that fails
+		if spec.Packet {
+			pc, err = platform.PacketConn(fd)
+		} else {
+			ln, err = platform.Listener(fd)
+		}
+		if err != nil {
+			err = fmt.Errorf("adopt %s: %w", from.spec.Key(), err)
+		}
+	case spec.Packet:
+		pc, err = s.config.ListenPacket(ctx, spec.Network, spec.Address)
+	default:
+		ln, err = s.config.Listen(ctx, spec.Network, spec.Address)
+		if u, ok := ln.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(false) // the path is the service's, not this generation's
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case spec.Packet:
+		return pc.(rawPacket), nil
+	default:
+		return ln.(rawListener), nil
+	}
+}
+
+// boundAddr is the address that a socket has in the kernel.
+func boundAddr(raw rawSocket) net.Addr {
+	if ln, ok := raw.(net.Listener); ok {
+		return ln.Addr()
+	}
+	return raw.(net.PacketConn).LocalAddr()
+}
+
+// compareOptions reports socket options that the program's ListenConfig would have set otherwise: they stay as they are.
+func (s *sockets) compareOptions(sock *socket) {
+	if s.config.Control == nil {
+		return
+	}
+	fresh, err := platform.ProbeSocket(family(sock), func(network, _ string, c syscall.RawConn) error {
+		return s.config.Control(network, sock.spec.Address, c)
+	})
+	if err != nil {
+		s.log.Warn("socket options not compared", "listener", sock.spec.Key(), "error", err)
+		return
+	}
+	defer func() { _ = platform.CloseFD(fresh) }()
+	fd, err := platform.FD(sock.raw)
+	if err != nil {
+		return
+	}
+	for _, difference := range platform.OptionDifferences(fd, fresh) {
+		s.log.Warn("the listener keeps its socket option", "listener", sock.spec.Key(), "option", difference)
+	}
+}
+
+// family is the network of a socket as its address has it: package net makes another socket for an IPv4 literal.
+func family(sock *socket) string {
+	network := sock.spec.Network
+	bound, err := netip.ParseAddrPort(sock.spec.Bound)
+	if (network == "tcp" || network == "udp") && err == nil && bound.Addr().Unmap().Is4() {
+		return network + "4"
+	}
+	return network
+}
+
+// inherit takes ownership of sockets that Listen and ListenPacket may adopt.
+func (s *sockets) inherit(offered []*inherited) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offered = append(s.offered, offered...)
+}
+
+// adopted returns the indices of the inherited sockets that the program took, and those that were made for it.
+func (s *sockets) adopted() (taken []int, added []wire.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, in := range s.offered {
+		if in.adopted {
+			taken = append(taken, i)
+		}
+	}
+	for _, m := range s.members {
+		if m.from == nil {
+			added = append(added, m.spec)
+		}
+	}
+	return taken, added
+}
+
+// dropUnadopted closes the inherited sockets that the program did not take.
+func (s *sockets) dropUnadopted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, in := range s.offered {
+		if !in.adopted && in.fd >= 0 {
+			_ = platform.CloseFD(in.fd)
+		}
+	}
+	s.offered = nil
+}

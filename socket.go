@@ -1,0 +1,97 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// rawSocket is what the listeners and packet connections of package net have in common.
+type rawSocket interface {
+	syscall.Conn
+	Close() error
+}
+
+// socket is one of the service's sockets, as a handover passes it on: a listener or a packet socket is built upon it. The
+// gate stands before its queue.
+type socket struct {
+	gate
+	raw   rawSocket
+	spec  wire.Listener
+	set   *sockets
+	from  *inherited // where it came from, or nil
+	queue queue      // what is built upon it
+
+	attached bool // a server has it, which ends it; set by Attach before Run and constant from then on
+	emptying bool // the loop of life has it emptied
+}
+
+// queue is what becomes of that which the kernel has queued when the service gives up a socket.
+type queue interface {
+	// takeQueued brings to the program what is queued. It returns when nothing is left, nobody wants it, or ctx ends; on
+	// error the socket must not be closed yet.
+	takeQueued(ctx context.Context) error
+}
+
+// Close implements io.Closer. Once another generation serves, the socket itself stays open until this one has gone.
+func (s *socket) Close() error {
+	s.release()
+	if s.set.handedOver.Load() {
+		return nil
+	}
+	s.set.forget(s)
+	return s.closeSocket()
+}
+
+// empty closes the socket for good with nothing lost: what is queued is taken, and nothing new let in meanwhile. A socket
+// that someone outside the service holds as well keeps its queue. The path of a unix socket goes with the last who has it.
+func (s *socket) empty(ctx context.Context) error {
+	if s.spec.Shared {
+		if err := s.park(ctx); err != nil {
+			return err
+		}
+		return s.closeSocket()
+	}
+	fd, err := platform.FD(s.raw)
+	if err == nil {
+		err = platform.Deafen(fd)
+	}
+	if err != nil { // there may be no end to what comes
+		bounded, cancel := context.WithTimeout(ctx, emptyWithin)
+		defer cancel()
+		ctx = bounded
+	}
+	if err := s.queue.takeQueued(ctx); err != nil {
+		return err
+	}
+	if path := s.spec.Bound; isUnix(s.spec.Network) && path != "" && !strings.HasPrefix(path, "@") {
+		_ = os.Remove(path)
+	}
+	return s.closeSocket()
+}
+
+const (
+	// emptyAfter is how long a socket must yield nothing to be empty: handshakes that were under way have ended by
+	// then where the client is near.
+	emptyAfter = 50 * time.Millisecond
+	// emptyWithin bounds the emptying where new clients cannot be kept out (platform.Deafen says where), and the wait for
+	// a program that reads no datagrams.
+	emptyWithin = time.Second
+)
+
+// closeSocket closes this process's descriptor of the socket.
+func (s *socket) closeSocket() error {
+	if err := s.raw.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
