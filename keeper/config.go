@@ -1,0 +1,164 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/handover-go/handover/internal/takeover"
+)
+
+// Config says what is kept and how. Command is needed; everything else has a default.
+type Config struct {
+	// Command is the service's program, found as a shell finds it, and Args are its arguments, without the command.
+	Command string
+	Args    []string
+	// Env adds to the environment of the service, or replaces in it, in the form KEY=value.
+	Env []string
+	// Dir is the directory of the service. Default: this process's.
+	Dir string
+
+	// Name of the service. Default: the file name of Command.
+	Name string
+	// RuntimeDir holds the takeover socket (see handover.Config). Default HANDOVER_RUNTIME_DIR, else as there.
+	RuntimeDir string
+	// StateDir holds copies of the builds that ran. Default: $STATE_DIRECTORY (systemd), else $XDG_STATE_HOME/handover/NAME,
+	// /var/lib/handover/NAME for root, else ~/.local/state/handover/NAME. Where nothing can be written, builds are kept as
+	// open files, which a rollback survives and the end of the keeper does not.
+	StateDir string
+
+	// Listen has the keeper listen, at these addresses (host:port, or a path), for a program that does not embed handover. It
+	// gets the sockets as systemd gives them (LISTEN_FDS), and is replaced by starting the next beside it.
+	Listen []string
+
+	// Health is asked of a generation before it serves, and of the service after it does.
+	Health Health
+
+	// ReadyTimeout bounds the time from the start of the first generation, or of the next one after a death, until it is
+	// ready. Default HANDOVER_READY_TIMEOUT, else 60 s. That of an upgrade is the service's own.
+	ReadyTimeout time.Duration
+	// StopTimeout is how long the service has to end when the keeper is told to end. Then it is killed. Default 90 s, which
+	// is longer than a service takes by itself (handover.Config.StopTimeout).
+	StopTimeout time.Duration
+	// Restarts is how many times in a row the service may die within Steady of serving, or before; then it is given up.
+	// Default 10.
+	Restarts int
+	// Steady is the time of serving after which earlier deaths are forgotten. Default 10 s.
+	Steady time.Duration
+
+	// Logger takes what happens. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// Health is a check by HTTP. The zero value checks nothing.
+type Health struct {
+	// Path is asked for with GET, on the service's first stream listener; a status from 200 to 399 is health.
+	Path string
+	// TLS asks in HTTPS. The certificate is not verified: the other end is known.
+	TLS bool
+	// Interval is the time between two checks, Timeout bounds one of them, Failures is how many in a row are a verdict. Defaults
+	// 1 s, 5 s and 3.
+	Interval, Timeout time.Duration
+	Failures          int
+}
+
+// withDefaults returns c with every open field filled, or an error that names what is wrong.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	positive := func(d *time.Duration, name string, fallback time.Duration) {
+		if *d < 0 {
+			errs = append(errs, fmt.Errorf("Config.%s is %s: give a positive duration, or 0 for the default", name, *d))
+		}
+		if *d == 0 {
+			*d = fallback
+		}
+	}
+	count := func(n *int, name string, fallback int) {
+		if *n < 0 {
+			errs = append(errs, fmt.Errorf("Config.%s is %d: give a positive number, or 0 for the default", name, *n))
+		}
+		if *n == 0 {
+			*n = fallback
+		}
+	}
+	ready := time.Minute
+	if v := os.Getenv("HANDOVER_READY_TIMEOUT"); v != "" {
+		d, err := time.ParseDuration(v)
+		if err != nil || d <= 0 {
+			errs = append(errs, fmt.Errorf("HANDOVER_READY_TIMEOUT=%q: give a positive duration such as 500ms or 10s", v))
+		}
+		ready = d
+	}
+	positive(&c.ReadyTimeout, "ReadyTimeout", ready)
+	positive(&c.StopTimeout, "StopTimeout", 90*time.Second)
+	positive(&c.Steady, "Steady", 10*time.Second)
+	positive(&c.Health.Interval, "Health.Interval", time.Second)
+	positive(&c.Health.Timeout, "Health.Timeout", 5*time.Second)
+	count(&c.Health.Failures, "Health.Failures", 3)
+	count(&c.Restarts, "Restarts", 10)
+	if c.Health.Path != "" && !strings.HasPrefix(c.Health.Path, "/") {
+		errs = append(errs, fmt.Errorf("health path %q: begin it with a slash", c.Health.Path))
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if err := c.locate(); err != nil {
+		errs = append(errs, err)
+	}
+	return c, errors.Join(errs...)
+}
+
+// locate settles the paths: later the directory may have changed.
+func (c *Config) locate() error {
+	if c.Command == "" {
+		return errors.New("no command: give the program of the service")
+	}
+	path, err := exec.LookPath(c.Command)
+	if err != nil {
+		return fmt.Errorf("find the service's program: %w", err)
+	}
+	if c.Command, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	if c.Dir == "" {
+		if c.Dir, err = os.Getwd(); err != nil {
+			return err
+		}
+	}
+	if c.Name == "" {
+		c.Name = filepath.Base(c.Command)
+	}
+	if err := takeover.CheckName(c.Name); err != nil {
+		return err
+	}
+	if c.RuntimeDir == "" {
+		c.RuntimeDir = os.Getenv("HANDOVER_RUNTIME_DIR")
+	}
+	if c.StateDir == "" {
+		c.StateDir = stateDir(c.Name)
+	}
+	return nil
+}
+
+// stateDir is where the builds of the service are kept by default.
+func stateDir(name string) string {
+	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
+		return filepath.Join(dir, name)
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "handover", name)
+	}
+	if os.Geteuid() == 0 {
+		return filepath.Join("/var/lib/handover", name)
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), fmt.Sprintf("handover-%d", os.Geteuid()), name)
+	}
+	return filepath.Join(home, ".local/state/handover", name)
+}

@@ -1,0 +1,203 @@
+package keeper
+
+import (
+	"context"
+	"time"
+
+	"github.com/handover-go/handover/internal/peer"
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// generation is a process of the service, and the link on which it and the keeper talk.
+type generation struct {
+	*peer.Peer
+	process  peer.Process
+	child    *child // nil if another keeper started it
+	build    stock
+	number   int
+	standing wire.State // as it said last
+	since    time.Time  // it serves
+
+	held     []holding
+	incoming *registration
+	answers  map[uint32]func(*wire.Reply) // to questions, by number
+}
+
+// PID is the number of its process.
+func (g *generation) PID() int { return g.process.PID() }
+
+// observe begins to hear it.
+func (g *generation) observe(k *Keeper) {
+	if g.Link != nil {
+		g.Observe(k.inbox, k.done)
+		return
+	}
+	k.background(context.Background(), func(ctx context.Context) {
+		how, _ := g.process.Wait(ctx)
+		select {
+		case k.inbox <- peer.Report{Peer: g.Peer, On: peer.Died, Why: how}:
+		case <-k.done:
+		}
+	})
+}
+
+// said handles a frame.
+func (g *generation) said(k *Keeper, f *wire.Frame) {
+	switch m := f.Message.(type) {
+	case *wire.Hello:
+		g.greet(k, m)
+	case *wire.Register:
+		g.dropIncoming()
+		g.number, g.incoming = m.Generation, &registration{listeners: m.Listeners}
+		g.registered(k)
+	case *wire.Listeners:
+		if g.incoming != nil {
+			answer := g.incoming.take(f, m)
+			if answer.Lost {
+				k.log.Error("listeners cannot be held: raise this process's RLIMIT_NOFILE", "generation", g.number, "listeners", len(g.incoming.listeners))
+			}
+			g.send(0, answer)
+			g.registered(k)
+		}
+	case *wire.State:
+		g.stands(k, m)
+	case *wire.Upgrade:
+		id := f.Attempt
+		k.upgrade(*m, func(r *wire.Reply) { g.send(id, r) }, nil)
+	case *wire.Reply:
+		g.replied(k, f.Attempt, m)
+	}
+	peer.CloseDescriptors(f)
+}
+
+// send puts a frame on the link. Where that fails the process has died, or is about to.
+func (g *generation) send(id uint32, m wire.Message, fds ...int) bool {
+	if g.Link == nil {
+		return false
+	}
+	if err := g.Link.Send(id, m, fds...); err != nil {
+		_ = g.Link.Finish()
+		return false
+	}
+	return true
+}
+
+// greet answers its HELLO, with a copy of the takeover socket, for the case that the keeper dies.
+func (g *generation) greet(k *Keeper, m *wire.Hello) {
+	g.Build = m.Build
+	self, err := platform.SelfPidfd()
+	if err != nil {
+		k.log.Error("a generation cannot be greeted", "pid", g.PID(), "error", err)
+		_ = g.process.Kill()
+		return
+	}
+	defer func() { _ = self.Close() }()
+	answer := k.hello(wire.RoleKeeper)
+	fds := []int{self.FD()}
+	if fd, err := platform.FD(k.door.listener); err == nil {
+		answer.Takeover = true
+		fds = append(fds, fd)
+	}
+	g.send(0, &answer, fds...)
+}
+
+// registered goes on when every descriptor has come: what was held before is let go, and a generation that does not serve yet
+// hears whether it may.
+func (g *generation) registered(k *Keeper) {
+	if !g.incoming.complete() {
+		return
+	}
+	g.letGo()
+	g.held, g.incoming = g.incoming.held, nil
+	if k.incumbent != g && g.standing.State != serves {
+		k.admit(g)
+	}
+}
+
+// The states of a generation that mean something to its keeper, in the words of the library.
+const (
+	serves      = "serving"
+	onTrial     = "proving"   // it accepts, and its incumbent stands by
+	onProbation = "probation" // it stands by while its successor serves
+)
+
+// stands takes note of where it stands.
+func (g *generation) stands(k *Keeper, m *wire.State) {
+	g.standing, g.number = *m, m.Generation
+	k.attempts = max(k.attempts, m.Attempt)
+	if m.State == serves || m.State == onTrial { // before, the number is not settled
+		k.highest = max(k.highest, m.Generation)
+	}
+	if a := k.attempt; a != nil {
+		a.tell(m)
+	}
+	switch {
+	case m.State == serves:
+		k.up(g)
+	case m.State == onProbation && g == k.incumbent && k.attempt != nil:
+		k.attempt.prove(k)
+	}
+}
+
+// ask puts a question, whose answer is given in the loop.
+func (g *generation) ask(k *Keeper, m wire.Message, answer func(*wire.Reply)) {
+	k.requests++
+	g.answers[k.requests] = answer
+	if !g.send(k.requests, m) {
+		g.replied(k, k.requests, &wire.Reply{Error: "the generation that serves cannot be reached", Code: wire.CodeFailed})
+	}
+}
+
+func (g *generation) replied(k *Keeper, id uint32, m *wire.Reply) {
+	if a := k.attempt; a != nil && a.request == id && id != 0 {
+		k.over(a, m)
+		return
+	}
+	if answer := g.answers[id]; answer != nil {
+		delete(g.answers, id)
+		answer(m)
+	}
+}
+
+// answerAll answers what it cannot answer any more.
+func (g *generation) answerAll(why string) {
+	for id, answer := range g.answers {
+		delete(g.answers, id)
+		answer(&wire.Reply{Error: "the generation that served has ended: " + why, Code: wire.CodeFailed})
+	}
+}
+
+// letGo closes what is held of it.
+func (g *generation) letGo() {
+	letGo(g.held)
+	g.held = nil
+}
+
+func (g *generation) dropIncoming() {
+	if g.incoming != nil {
+		letGo(g.incoming.held)
+		g.incoming = nil
+	}
+}
+
+// exitCode is that of a process that has ended; where another keeper started it, nobody knows.
+func (g *generation) exitCode() int {
+	if g.child == nil {
+		return 0
+	}
+	return g.child.exit.Code
+}
+
+// leftWell reports whether it ended with status 0.
+func (g *generation) leftWell() bool { return g.child != nil && !g.child.exit.Failed }
+
+// close lets go of a process that has ended.
+func (g *generation) close() {
+	g.dropIncoming()
+	if g.Link == nil {
+		g.process.Close()
+		return
+	}
+	g.Close()
+}

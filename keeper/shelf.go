@@ -1,0 +1,127 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/handover-go/handover/keeper/builds"
+	"github.com/handover-go/handover/keeper/preflight"
+)
+
+// stock is a build that was examined and kept.
+type stock struct {
+	builds.Build
+	file   os.FileInfo // of Origin, when it was kept
+	script bool
+}
+
+func (s stock) String() string {
+	if s.Digest == "" {
+		return "not kept"
+	}
+	return "sha256:" + s.Digest[:12]
+}
+
+// executable is what to start: the file that was deployed, as a program may look for others beside it, or, once that has
+// become another, the copy.
+func (s stock) executable() string {
+	if info, err := os.Stat(s.Origin); err == nil && s.same(info) {
+		return s.Origin
+	}
+	return s.Path
+}
+
+// same reports whether info is of the file that was kept, unchanged as far as can be seen without reading it.
+func (s stock) same(info os.FileInfo) bool {
+	return s.file != nil && os.SameFile(info, s.file) && info.Size() == s.file.Size() && info.ModTime().Equal(s.file.ModTime())
+}
+
+// shelf keeps the builds that ran.
+type shelf struct {
+	log      *slog.Logger
+	store    *builds.Store // nil where nothing can be written
+	running  stock
+	previous stock
+}
+
+func newShelf(c Config) (*shelf, error) {
+	s := &shelf{log: c.Logger}
+	store, err := builds.Open(c.StateDir, builds.Config{})
+	switch {
+	case err == nil:
+		s.store = store
+	case errors.Is(err, builds.ErrUnusable):
+		c.Logger.Warn("builds are kept as open files: a rollback works until this keeper ends", "error", err)
+	default:
+		return nil, err
+	}
+	return s, nil
+}
+
+// fetch examines the build at path, which is to follow the incumbent, process pid, and keeps it.
+func (s *shelf) fetch(path string, incumbent stock, pid int) (stock, error) {
+	reference := preflight.Reference{PID: pid}
+	if incumbent.Digest != "" {
+		reference.Path = incumbent.Path
+	}
+	report, err := preflight.Check(path, reference)
+	for _, w := range report.Warnings {
+		s.log.Warn("preflight", "build", path, "finding", w.Error())
+	}
+	if err != nil {
+		return stock{}, err
+	}
+	return s.keep(path, report.Kind.Format == preflight.Script)
+}
+
+func (s *shelf) keep(path string, script bool) (stock, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stock{}, err
+	}
+	var b builds.Build
+	if s.store != nil {
+		b, err = s.store.Put(path)
+	}
+	if s.store == nil || errors.Is(err, builds.ErrUnusable) {
+		if err != nil {
+			s.log.Warn("the build is kept as an open file", "build", path, "error", err)
+		}
+		if b, err = builds.Hold(path); err != nil && script {
+			return stock{Build: builds.Build{Origin: path, Path: path}, file: info, script: true}, nil // as it is, or not at all
+		}
+	}
+	if err != nil {
+		return stock{}, fmt.Errorf("keep the build: %w", err)
+	}
+	return stock{Build: b, file: info, script: script}, nil
+}
+
+// serves notes which build serves: the one before is what a rollback starts.
+func (s *shelf) serves(b stock) {
+	if b.Digest == "" || b.Digest == s.running.Digest {
+		return
+	}
+	if s.previous.Digest != b.Digest {
+		_ = s.previous.Release()
+	}
+	s.previous, s.running = s.running, b
+	if s.store == nil {
+		return
+	}
+	keep := []string{s.running.Digest}
+	if s.previous.Digest != "" {
+		keep = append(keep, s.previous.Digest)
+	}
+	if err := s.store.Keep(keep...); err != nil {
+		s.log.Warn("older builds are not removed", "error", err)
+	}
+}
+
+func (s *shelf) close() {
+	if s.store != nil {
+		s.store.Close()
+	}
+}
