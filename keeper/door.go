@@ -27,10 +27,17 @@ type door struct {
 }
 
 // openDoor binds the takeover socket. If generations of the service live, whose keeper has died, it takes the socket over from
-// the incumbent.
-func openDoor(ctx context.Context, k *Keeper) (*door, error) {
-	d := &door{keeper: k}
+// the incumbent; if a program before this one kept the service, from that.
+func openDoor(ctx context.Context, k *Keeper, before *saved) (d *door, err error) {
+	d = &door{keeper: k}
 	d.ctx, d.stop = context.WithCancel(context.Background())
+	if before != nil {
+		_ = platform.Disinherit(before.Takeover)
+		if d.listener, err = takeover.Adopt(before.Takeover); err != nil {
+			return nil, fmt.Errorf("go on at the takeover socket: %w", err)
+		}
+		return d, nil
+	}
 	path, err := takeover.Path(k.config.RuntimeDir, k.config.Name)
 	if err != nil {
 		return nil, err
@@ -84,7 +91,7 @@ func join(k *Keeper, socket *platform.Socket, creds platform.Credentials) (*gene
 		if err = errors.Join(perr, lerr); err == nil {
 			process := peer.Stranger(proof)
 			return &generation{
-				Peer: &peer.Peer{Link: link, Process: process, Build: m.Build}, process: process,
+				Peer: &peer.Peer{Link: link, Process: process, Build: m.Build}, socket: socket, process: process,
 				number: m.Generation, answers: make(map[uint32]func(*wire.Reply)),
 			}, ln, nil
 		}
@@ -135,7 +142,7 @@ func (d *door) converse(socket *platform.Socket) {
 	}
 	answer := k.hello(wire.RoleKeeper)
 	if v.Link.Send(0, &answer) == nil {
-		d.obey(v.Link)
+		d.obey(v.Link, socket)
 	}
 }
 
@@ -143,7 +150,7 @@ func (d *door) converse(socket *platform.Socket) {
 const controlIdle = time.Minute
 
 // obey answers a control client, one question after the other.
-func (d *door) obey(link *wire.Link) {
+func (d *door) obey(link *wire.Link, socket *platform.Socket) {
 	for {
 		_ = link.SetReceiveDeadline(time.Now().Add(controlIdle))
 		if d.ctx.Err() != nil {
@@ -154,7 +161,7 @@ func (d *door) obey(link *wire.Link) {
 			return
 		}
 		peer.CloseDescriptors(&f)
-		reply := d.answer(link, f.Message)
+		reply := d.answer(link, socket, f.Message)
 		if reply == nil || link.Send(0, reply) != nil {
 			return
 		}
@@ -162,7 +169,7 @@ func (d *door) obey(link *wire.Link) {
 }
 
 // answer is the answer to one question; nil if it is none.
-func (d *door) answer(link *wire.Link, question wire.Message) *wire.Reply {
+func (d *door) answer(link *wire.Link, socket *platform.Socket, question wire.Message) *wire.Reply {
 	k := d.keeper
 	answers := make(chan *wire.Reply, 1)
 	answer := func(r *wire.Reply) { answers <- r }
@@ -177,6 +184,10 @@ func (d *door) answer(link *wire.Link, question wire.Message) *wire.Reply {
 			answer(&wire.Reply{})
 		}
 	case *wire.Upgrade:
+		if m.Keeper {
+			act = func() { k.replace(socket, answer) }
+			break
+		}
 		var watch func(*wire.State)
 		if m.Watch {
 			states = make(chan wire.State, 64)

@@ -12,6 +12,7 @@ import (
 // generation is a process of the service, and the link on which it and the keeper talk.
 type generation struct {
 	*peer.Peer
+	socket   *platform.Socket // under the link
 	process  peer.Process
 	child    *child // nil if another keeper started it
 	build    stock

@@ -71,6 +71,10 @@ func New(ctx context.Context, config Config) (*Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure keeper: %w", err)
 	}
+	before, err := inherited(config)
+	if err != nil {
+		return nil, err
+	}
 	k := &Keeper{
 		config: config, log: config.Logger, build: peer.OwnBuild(), started: time.Now(),
 		inbox: make(chan peer.Report, 64), calls: make(chan func(), 16), done: make(chan struct{}),
@@ -79,16 +83,21 @@ func New(ctx context.Context, config Config) (*Keeper, error) {
 	if k.shelf, err = newShelf(config); err != nil {
 		return nil, err
 	}
-	if k.door, err = openDoor(ctx, k); err != nil {
-		k.shelf.close()
-		return nil, err
-	}
-	if err := k.listen(); err != nil {
-		k.door.close()
-		k.shelf.close()
-		return nil, err
-	}
 	k.nursery = newNursery(config.Logger)
+	k.door, err = openDoor(ctx, k, before)
+	switch {
+	case err != nil:
+	case before != nil:
+		err = k.restore(before)
+	default:
+		if err = k.listen(); err != nil {
+			k.door.close()
+		}
+	}
+	if err != nil {
+		k.shelf.close()
+		return nil, err
+	}
 	k.systemd = notify.New(config.Logger)
 	return k, nil
 }
@@ -105,7 +114,13 @@ func (k *Keeper) Run(ctx context.Context) error {
 	k.door.open()
 	k.timer = time.NewTimer(0)
 	defer k.timer.Stop()
-	if k.door.joined != nil {
+	for _, g := range k.generations { // of the program before this one
+		g.observe(k)
+	}
+	switch {
+	case k.incumbent != nil:
+		k.ready()
+	case k.door.joined != nil:
 		k.meet(k.door.joined)
 	}
 	for k.state != ended {

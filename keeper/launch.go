@@ -36,6 +36,7 @@ func (k *Keeper) launch(s stock) (*generation, *platform.Socket, error) {
 		return nil, nil, err
 	}
 	g := newGeneration(c, s)
+	g.socket = ours
 	g.Peer = &peer.Peer{Link: peer.NewLink(ours), Process: c}
 	return g, incumbentEnd, nil
 }

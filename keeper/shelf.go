@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/handover-go/handover/keeper/builds"
 	"github.com/handover-go/handover/keeper/preflight"
@@ -124,4 +125,27 @@ func (s *shelf) close() {
 	if s.store != nil {
 		s.store.Close()
 	}
+}
+
+// restore finds a build again that the program before this one kept.
+func (s *shelf) restore(saved savedStock) stock {
+	b := stock{script: saved.Script}
+	if saved.Digest == "" {
+		return b
+	}
+	var err error
+	if strings.HasPrefix(saved.Path, "/proc/") || s.store == nil {
+		b.Build, err = builds.Hold(saved.Path)
+		b.Origin = saved.Origin
+	} else {
+		b.Build, err = s.store.Get(saved.Digest)
+	}
+	if err != nil {
+		s.log.Warn("a build is not kept any longer", "build", saved.Origin, "error", err)
+		return stock{}
+	}
+	if info, err := os.Stat(b.Origin); err == nil && info.Size() == saved.Size && info.ModTime().Equal(saved.ModTime) {
+		b.file = info
+	}
+	return b
 }

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,7 +40,7 @@ func (k *Keeper) upgrade(wish wire.Upgrade, answer func(*wire.Reply), watch func
 		refuse(wire.CodeBusy, fmt.Errorf("a handover is under way, or the service is starting, for %s", time.Since(k.attempt.begun).Round(time.Millisecond)))
 		return
 	case wish.Keeper:
-		k.replace(answer)
+		refuse(wire.CodeDenied, errors.New("ask at the takeover socket for another build of the keeper"))
 		return
 	case k.state != serving || k.incumbent == nil:
 		refuse(wire.CodeDenied, fmt.Errorf("%w: it is %s", errNoService, k.state))

@@ -4,6 +4,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/handover-go/handover/internal/platform"
@@ -31,6 +32,7 @@ type Peer struct {
 	ended  error         // how it ended; valid once read is closed
 	guard  chan struct{} // closed when nobody waits for the process any more
 	retire context.CancelFunc
+	paused atomic.Bool
 }
 
 // Report is what a peer has said, or what became of it.
@@ -71,6 +73,9 @@ func New(link, pidfd, generation int) (*Peer, error) {
 // Observe starts reporting to inbox, until the peer is closed or closed is.
 func (p *Peer) Observe(inbox chan<- Report, closed <-chan struct{}) {
 	p.inbox, p.closed, p.read = inbox, closed, make(chan struct{})
+	if p.paused.Swap(false) {
+		_ = p.Link.SetReceiveDeadline(time.Time{})
+	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	go p.readLink()
 	p.waitForProcess()
@@ -92,7 +97,11 @@ func (p *Peer) report(r Report) bool {
 // readLink reports frames. How the link ended, waitForProcess reports.
 func (p *Peer) readLink() {
 	defer close(p.read)
-	defer p.Link.Discard()
+	defer func() {
+		if !p.paused.Load() {
+			p.Link.Discard()
+		}
+	}()
 	for {
 		f, err := p.Link.Receive()
 		if err != nil && !errors.Is(err, wire.ErrCritical) {
@@ -154,6 +163,19 @@ func (p *Peer) Becomes(proof *platform.Pidfd) {
 	p.Process = Stranger(proof)
 	p.waitForProcess()
 }
+
+// Pause ends the reports, between two frames or within one, and loses nothing: what the link has read of a frame stays in it.
+// The inbox must be read meanwhile. Observe goes on.
+func (p *Peer) Pause() {
+	p.paused.Store(true)
+	_ = p.Link.SetReceiveDeadline(time.Unix(1, 0))
+	<-p.read
+	p.stop()
+	<-p.guard
+}
+
+// Paused reports whether nothing was observed since Pause.
+func (p *Peer) Paused() bool { return p.paused.Load() }
 
 // Close ends the reports and the link.
 func (p *Peer) Close() {

@@ -70,6 +70,16 @@ func NewLink(t Transport, closeFD func(int) error) *Link {
 	return l
 }
 
+// Rest is what was received and not consumed: part of a frame at most, where the receiving goroutine was interrupted by a
+// deadline. Who has stopped it may give the rest to Continue, on a link made of the same socket in another program.
+func (l *Link) Rest() (buf []byte, fds []int) { return l.recv.buf, l.recv.fds }
+
+// Continue puts what another link has received and not consumed before all that will be received.
+func (l *Link) Continue(buf []byte, fds []int) {
+	l.recv.buf, l.recv.fds = append(l.recv.buf, buf...), append(l.recv.fds, fds...)
+	l.recv.held.Store(len(l.recv.buf) > 0)
+}
+
 // Send puts one frame on the link. The descriptors stay the caller's. After an error other
 // than ErrTooManyInFlight nothing more can be sent: part of the frame may be on its way.
 func (l *Link) Send(attempt uint32, m Message, fds ...int) error {
