@@ -21,7 +21,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: ## see a service replaced under load
-	cd examples && go run ./demo
+	cd host && go run ./cmd/handover demo
 
 test: ## all tests that need Go, git and make (HANDOVER_COUNT=full: ten times the repetitions)
 	@go test $(RACE) -run '^$$' work >/dev/null # builds with every core

@@ -4,7 +4,7 @@
 //	http     net/http, with the four calls that the one line stands for
 //	gin      the same for a Gin engine
 //	workers  background work, done by one generation at a time
-//	demo     all of it under load: ten good builds, four bad ones, and what was lost
+//	keeper   a keeper of one's own, in the place of "handover run"
 //
-// Each but the demo listens on $ADDR, by default 127.0.0.1:8080.
+// Each but the keeper listens on $ADDR, by default 127.0.0.1:8080.
 package examples

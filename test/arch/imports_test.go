@@ -24,9 +24,15 @@ var layout = []row{
 	{of: ".", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "keeper", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "handovertest"},
+	{of: "host/control", ours: list{"host/internal", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "host/doctor", ours: list{"internal/takeover", "internal/wire", "internal/platform"}, others: anything},
+	{of: "host/demo", ours: list{".", "handovertest"}},
+	{of: "host/internal", ours: list{"internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "host/cli", ours: list{"host/control", "host/demo", "host/doctor", "host/internal", "keeper", "internal/takeover", "internal/wire", "internal/peer", "internal/platform"}, others: anything},
+	{of: "host/cmd", ours: list{"host/cli", "host/demo", "keeper"}},
 	{of: "examples", ours: list{".", "keeper", "handovertest"}, others: anything},
 	{of: "bench", ours: list{".", "keeper", "handovertest"}, others: anything},
-	{of: "test", ours: list{".", "keeper", "handovertest", "internal/wire", "internal/platform"}, others: anything},
+	{of: "test", ours: list{".", "keeper", "host", "handovertest", "internal"}, others: anything},
 }
 
 type list []string

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+func TestEveryExitCodeIsExplained(t *testing.T) {
+	explained := map[int]bool{}
+	for _, e := range exits {
+		explained[e.code] = true
+	}
+	for _, f := range failures {
+		if !explained[f.code] || f.next == "" {
+			t.Errorf("%v: exit code %d, %q", f.is, f.code, f.next)
+		}
+	}
+}
+
+func TestReadmeHasTheExitCodesAndTheCommands(t *testing.T) {
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range exits {
+		if !strings.Contains(string(page), fmt.Sprintf("\n| %d | %s |\n", e.code, e.meaning)) {
+			t.Errorf("README.md lacks exit code %d: %s", e.code, e.meaning)
+		}
+	}
+	for _, c := range (&app{}).root().Commands {
+		if !strings.Contains(string(page), "`handover "+c.Name) {
+			t.Errorf("README.md lacks the command %s", c.Name)
+		}
+	}
+}
+
+func TestTheMoreSpecialErrorDecides(t *testing.T) {
+	for want, err := range map[int]error{
+		exitResumed:      &control.Refusal{Outcome: "resumed", Code: wire.CodeDeadline},
+		exitDeadline:     &control.Refusal{Outcome: "aborted", Code: wire.CodeDeadline},
+		exitAborted:      &control.Refusal{Outcome: "aborted", Code: wire.CodeUnsupported},
+		exitVerification: &control.Refusal{Outcome: "aborted", Code: wire.CodeVerification},
+		exitDenied:       fmt.Errorf("reach service: %w", control.ErrDenied),
+		exitUsage:        &control.AmbiguousError{Dir: "/run/handover", Names: []string{"a", "b"}},
+		exitUnknown:      failure{control.ErrDenied, "", exitUnknown},
+		exitError:        fmt.Errorf("upgrade: %w", context.Canceled),
+	} {
+		if code, _ := judge(fmt.Errorf("outer: %w", err)); code != want {
+			t.Errorf("%v: exit code %d, want %d", err, code, want)
+		}
+	}
+	if code, next := judge(errors.New("unheard of")); code != exitError || next == "" {
+		t.Errorf("exit code %d, %q", code, next)
+	}
+}

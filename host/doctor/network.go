@@ -1,0 +1,70 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+)
+
+const (
+	// shortBacklog is a queue that new connections fill within a pause of a tenth of a second at 10 000 a second.
+	shortBacklog = 1024
+	// smallBuffer is the kernel's usual bound on a socket's buffer, some hundred datagrams.
+	smallBuffer = 1 << 20
+)
+
+// backlog is how many new connections can wait while nobody accepts, in the freeze and after a crash.
+func (h *Host) backlog(context.Context) []Finding {
+	const check = "somaxconn"
+	n, _, err := h.number("proc/sys/net/core/somaxconn")
+	if err != nil {
+		return found(check, Warn, "net.core.somaxconn cannot be read, so Go listens with a backlog of 128: "+err.Error(), "ProcSubset=all in the unit, or mount all of /proc")
+	}
+	if n < shortBacklog {
+		return found(check, Warn, fmt.Sprintf("%d new connections can wait while nobody accepts, the next are held up by a second or more", n),
+			"sysctl -w net.core.somaxconn=4096, and start the service anew")
+	}
+	return well(check, fmt.Sprintf("%d new connections can wait", n))
+}
+
+// reusePort matters to listeners that share an address by SO_REUSEPORT: each has a queue of its own, which is lost when the
+// last holder closes it, unless the kernel is told to move it. A handover passes the listeners themselves, so queues are
+// lost only where the next build has fewer of them.
+func (h *Host) reusePort(context.Context) []Finding {
+	const check = "reuseport"
+	for _, s := range h.subjects() {
+		if s.service == nil {
+			continue
+		}
+		for _, ln := range s.service.Status.Listeners {
+			if ln.Ordinal == 0 || ln.Packet || ln.Network == "unix" {
+				continue
+			}
+			moves, _, err := h.number("proc/sys/net/ipv4/tcp_migrate_req")
+			if err != nil || moves == 0 {
+				return found(check, Warn,
+					fmt.Sprintf("%s has several listeners at %s %s: a build that has fewer of them must empty the others, and a crash loses their queues", s.who, ln.Network, ln.Address),
+					"sysctl -w net.ipv4.tcp_migrate_req=1 (Linux 5.14)")
+			}
+		}
+	}
+	return well(check, "the listeners themselves are passed on, so that no queue is left behind")
+}
+
+// datagrams wait in the socket's buffer while nobody reads.
+func (h *Host) datagrams(context.Context) []Finding {
+	const check = "rmem_max"
+	for _, s := range h.subjects() {
+		if s.service == nil {
+			continue
+		}
+		for _, ln := range s.service.Status.Listeners {
+			n, _, err := h.number("proc/sys/net/core/rmem_max")
+			if ln.Packet && err == nil && n < smallBuffer {
+				return found(check, Warn,
+					fmt.Sprintf("%s reads datagrams at %s: those that come while nobody reads wait in a buffer of at most %d bytes, the others are lost", s.who, ln.Address, n),
+					"sysctl -w net.core.rmem_max=4194304, and SetReadBuffer in the service")
+			}
+		}
+	}
+	return well(check, "no datagram socket has too small a buffer")
+}
