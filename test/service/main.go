@@ -36,6 +36,8 @@ var (
 	//   failing       its background work fails once it was asked for id=fail
 	//   elsewhere     listens at another address
 	//   options       asks for another receive buffer
+	//   spin          from a request of id=spin on, no request has an answer, and each keeps a processor busy
+	//   impatient     never calls Run; calls Upgrade at each SIGHUP, and says what comes of it
 	flaw string
 )
 
@@ -63,8 +65,11 @@ func run(ctx context.Context) error {
 	if err := move("late"); err != nil {
 		return err
 	}
-	if flaw == "hang" {
+	switch flaw {
+	case "hang":
 		select {}
+	case "impatient":
+		impatient(ctx, p)
 	}
 	addresses := strings.Split(os.Getenv("ADDR"), ",")
 	if flaw == "elsewhere" {
@@ -80,7 +85,7 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		srv := &http.Server{Handler: flawed(control(p, cancel, traffic.Handler(p.Generation)))}
+		srv := &http.Server{Handler: traffic.Tunnel(flawed(control(p, cancel, traffic.Handler(p.Generation))))}
 		configure(srv)
 		if err := handovertest.RecordAccepts(srv); err != nil {
 			return err
