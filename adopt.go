@@ -25,7 +25,7 @@ type inherited struct {
 func (s *sockets) listen(ctx context.Context, network, address string) (net.Listener, error) {
 	raw, spec, from, err := s.acquire(ctx, wire.Listener{Network: network, Address: address})
 	if err != nil {
-		return nil, fmt.Errorf("listen %s %s: %w", network, address, err)
+		return nil, err // package net names network and address, and open the one it adopts
 	}
 	l := newListener(s, raw.(rawListener), spec)
 	s.add(&l.socket, from)
@@ -39,7 +39,7 @@ func (s *sockets) listenPacket(ctx context.Context, network, address string) (ne
 	}
 	raw, spec, from, err := s.acquire(ctx, wire.Listener{Network: network, Address: address, Packet: true})
 	if err != nil {
-		return nil, fmt.Errorf("listen %s %s: %w", network, address, err)
+		return nil, err
 	}
 	if udp, ok := raw.(*net.UDPConn); ok {
 		p := newUDPPacket(s, udp, spec)
@@ -142,7 +142,7 @@ func (s *sockets) open(ctx context.Context, from *inherited, spec wire.Listener)
 			ln, err = platform.Listener(fd)
 		}
 		if err != nil {
-			err = fmt.Errorf("adopt %s: %w", from.spec.Key(), err)
+			err = fmt.Errorf("listen: adopt %s: %w", from.spec.Key(), err)
 		}
 	case spec.Packet:
 		pc, err = s.config.ListenPacket(ctx, spec.Network, spec.Address)

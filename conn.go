@@ -42,6 +42,7 @@ type conn struct {
 	arrival  *arrival      // of a connection that was given, until its first request is read
 	unread   []byte        // came along with a given connection
 	shift    time.Duration // what arrival adds to deadlines
+	inflow   inflow        // what the client has sent
 }
 
 // phase is where net/http stands with a connection.
@@ -74,6 +75,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	for {
 		if c.taken {
 			return 0, io.EOF
+		}
+		if !c.inflow.looked && (c.phase == fresh || c.phase == idle && c.turns == 1) {
+			c.inflow.look(c.ln.set.mode.Load() == modeStay || !c.waiting())
 		}
 		if len(c.unread) > 0 {
 			n := copy(p, c.unread)
@@ -153,6 +157,7 @@ const freshGrace = 5 * time.Second
 
 // hearLocked notes that bytes reached the server. A given connection's first request starts its deadlines now.
 func (c *conn) hearLocked(p []byte) {
+	c.inflow.add(p)
 	if c.begun < len(http2Preface) {
 		c.soundLocked(p)
 	}
@@ -263,7 +268,7 @@ func (c *conn) Close() error {
 	taken := c.taken
 	// Where the service ends, net/http closes what it takes to be idle, from without: a connection whose next head has come
 	// in part is idle to it. That request is answered.
-	asked := c.reading && c.ln.set.mode.Load() == modeRetire && (c.phase == fresh || c.phase == idle) && (c.heard || c.waiting())
+	asked := c.reading && !c.inflow.secure && c.ln.set.mode.Load() == modeRetire && (c.phase == fresh || c.phase == idle) && (c.heard || c.waiting())
 	c.mu.Unlock()
 	if taken || asked {
 		return nil
@@ -283,6 +288,7 @@ func (c *conn) observe(s http.ConnState) {
 		c.phase, c.arrival = active, nil
 	case http.StateIdle:
 		c.phase, c.heard, c.turns = idle, false, 0
+		c.inflow.answered()
 	case http.StateHijacked:
 		c.phase = hijacked
 	}
@@ -318,6 +324,22 @@ func (c *conn) follows() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ln.plainHTTP && !c.bound
+}
+
+// alone reports, as the handler of r begins, whether nothing else that the client has sent is here: no other request was read,
+// and none waits in the kernel.
+func (c *conn) alone(r *http.Request) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	behind := c.inflow.claim(r)
+	switch {
+	case r.ContentLength < 0, r.ContentLength > 0 && behind < 0:
+		return c.inflow.polite() // some of its body is still to come: what waits is taken for that
+	case behind != 0 && !(c.inflow.odd && c.inflow.polite()), c.inflow.leads():
+		return false
+	default:
+		return !c.inflow.halfway() && !c.waiting()
+	}
 }
 
 // unasked reports whether no request was read on the connection, here or in a generation before.

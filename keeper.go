@@ -15,8 +15,8 @@ type keeper struct {
 	*peer.Peer
 	life *life
 
-	registered []*socket // in the order of REGISTER
-	admission  chan error  // has room for the keeper's vote before READY; nil once it was given
+	registered []*socket  // in the order of REGISTER
+	admission  chan error // has room for the keeper's vote before READY; nil once it was given
 	asked      []func(ended)
 }
 

@@ -235,7 +235,7 @@ func (p *Process) Attach(srv *http.Server, ln net.Listener) error {
 
 // AttachTLS is Attach for a server that speaks TLS, as [http.Server.ServeTLS]. Its connections stay with the generation that
 // accepted them; when another serves, HTTP/2 clients are sent GOAWAY, and HTTP/1.1 clients "Connection: close" with their
-// next answer.
+// next answer, or, where more requests have come already, with the last of them.
 func (p *Process) AttachTLS(srv *http.Server, ln net.Listener, certFile, keyFile string) error {
 	s := newServer(p.sockets, srv, ln)
 	s.secure, s.certFile, s.keyFile = true, certFile, keyFile

@@ -44,7 +44,7 @@ func (s *server) prepare() error {
 		handler = http.DefaultServeMux
 	}
 	s.http.ConnState = func(c net.Conn, to http.ConnState) {
-		if own, ok := c.(*conn); ok {
+		if own, ok := accepted(c); ok {
 			own.observe(to)
 		}
 		if state != nil {
@@ -52,7 +52,7 @@ func (s *server) prepare() error {
 		}
 	}
 	s.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		if own, ok := c.(*conn); ok {
+		if own, ok := accepted(c); ok {
 			ctx = context.WithValue(ctx, connKey{}, own)
 		}
 		if connContext != nil {
@@ -115,7 +115,7 @@ func (s *server) start(failed func(error)) {
 }
 
 // leave tells the clients, in their protocol's words, that connections of this generation end: HTTP/2 by GOAWAY, at once;
-// HTTP/1.1 connections that cannot follow by "Connection: close" on their next answer (see departure).
+// HTTP/1.1 connections that cannot follow by "Connection: close" on an answer that nothing is behind (see departure).
 //
 // Where the service ends, net/http is told too: it adds the header to answers whose handlers have begun already.
 func (s *server) leave(ctx context.Context) {
@@ -144,26 +144,6 @@ func (s *server) stop(ctx context.Context) {
 
 // stopTimeout bounds the end of a server that has nothing left to do.
 const stopTimeout = time.Second
-
-// departure asks the clients of connections that will not follow to make a new one for their next request.
-type departure struct {
-	server *server
-	next   http.Handler
-}
-
-func (d *departure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// In an answer over HTTP/2 net/http makes GOAWAY of it.
-	if mode := d.server.sockets.mode.Load(); mode != modeStay && (mode != modeFollow || !d.follows(r)) {
-		w.Header().Set("Connection", "close")
-	}
-	d.next.ServeHTTP(w, r)
-}
-
-// follows reports whether the connection of r can go to another generation.
-func (d *departure) follows(r *http.Request) bool {
-	c, ok := r.Context().Value(connKey{}).(*conn)
-	return ok && c.follows()
-}
 
 // closedListener has ended before it began.
 type closedListener struct{}

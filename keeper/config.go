@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,15 +34,25 @@ type Config struct {
 	StateDir string
 
 	// Listen has the keeper listen, at these addresses (host:port, or a path), for a program that does not embed handover. It
-	// gets the sockets as systemd gives them (LISTEN_FDS), and is replaced by starting the next beside it.
+	// gets the sockets as systemd gives them (LISTEN_FDS), and is replaced by starting the next beside it. The program that
+	// embeds the keeper must call Become. An address at which socket activation has brought a socket is not listened on again.
 	Listen []string
 
 	// Health is asked of a generation before it serves, and of the service after it does.
 	Health Health
 
 	// ReadyTimeout bounds the time from the start of the first generation, or of the next one after a death, until it is
-	// ready. Default HANDOVER_READY_TIMEOUT, else 60 s. That of an upgrade is the service's own.
+	// ready. Default HANDOVER_READY_TIMEOUT, else 60 s. That of an upgrade is the service's own; with Listen it is this one.
 	ReadyTimeout time.Duration
+	// Settle is how long a program with Listen must live to count as ready, if it neither has a Health to be asked for nor says
+	// READY=1 as the generation before it did. Default 1 s.
+	Settle time.Duration
+	// Probation is, with Listen, how long the generation before serves on beside the next one that is ready. Default
+	// HANDOVER_PROBATION, else 10 s.
+	Probation time.Duration
+	// DrainTimeout is, with Listen, how long a generation has to end after SIGTERM, when the next one serves. Then it is killed.
+	// Default HANDOVER_DRAIN_TIMEOUT, else 30 s.
+	DrainTimeout time.Duration
 	// StopTimeout is how long the service has to end when the keeper is told to end. Then it is killed. Default 90 s, which
 	// is longer than a service takes by itself (handover.Config.StopTimeout).
 	StopTimeout time.Duration
@@ -86,15 +97,23 @@ func (c Config) withDefaults() (Config, error) {
 			*n = fallback
 		}
 	}
-	ready := time.Minute
-	if v := os.Getenv("HANDOVER_READY_TIMEOUT"); v != "" {
+	variable := func(name string, fallback time.Duration) time.Duration {
+		v := c.variable(name)
+		if v == "" {
+			return fallback
+		}
 		d, err := time.ParseDuration(v)
 		if err != nil || d <= 0 {
-			errs = append(errs, fmt.Errorf("HANDOVER_READY_TIMEOUT=%q: give a positive duration such as 500ms or 10s", v))
+			errs = append(errs, fmt.Errorf("%s=%q: give a positive duration such as 500ms or 10s", name, v))
 		}
-		ready = d
+		return d
 	}
-	positive(&c.ReadyTimeout, "ReadyTimeout", ready)
+	positive(&c.ReadyTimeout, "ReadyTimeout", variable("HANDOVER_READY_TIMEOUT", time.Minute))
+	if len(c.Listen) > 0 { // else these variables are the service's own
+		positive(&c.Settle, "Settle", time.Second)
+		positive(&c.Probation, "Probation", variable("HANDOVER_PROBATION", 10*time.Second))
+		positive(&c.DrainTimeout, "DrainTimeout", variable("HANDOVER_DRAIN_TIMEOUT", 30*time.Second))
+	}
 	positive(&c.StopTimeout, "StopTimeout", 90*time.Second)
 	positive(&c.Steady, "Steady", 10*time.Second)
 	positive(&c.Health.Interval, "Health.Interval", time.Second)
@@ -111,6 +130,16 @@ func (c Config) withDefaults() (Config, error) {
 		errs = append(errs, err)
 	}
 	return c, errors.Join(errs...)
+}
+
+// variable is the value of a variable as the service gets it.
+func (c *Config) variable(name string) string {
+	for _, v := range slices.Backward(c.Env) {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return os.Getenv(name)
 }
 
 // locate settles the paths: later the directory may have changed.

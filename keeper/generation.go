@@ -152,7 +152,7 @@ func (g *generation) ask(k *Keeper, m wire.Message, answer func(*wire.Reply)) {
 
 func (g *generation) replied(k *Keeper, id uint32, m *wire.Reply) {
 	if a := k.attempt; a != nil && a.request == id && id != 0 {
-		k.over(a, m)
+		a.told(k, m)
 		return
 	}
 	if answer := g.answers[id]; answer != nil {

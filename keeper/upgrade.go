@@ -20,7 +20,9 @@ type attempt struct {
 	incumbent *generation // of a handover; nil once it has died
 	successor *generation // nil until it is started, and once it has died
 	offer     *offer
-	reason    string // how the successor ended
+	trial     *trial // of a program that does not embed handover; nil for others
+	reason    string      // how the successor ended
+	verdict   *wire.Reply // how the handover ended, where the successor's end is still to be told
 	stopProbe context.CancelFunc
 	answers   []func(*wire.Reply)
 	watchers  []func(*wire.State)
@@ -94,12 +96,34 @@ func (k *Keeper) succeed(a *attempt, s stock) {
 	}
 }
 
+// told takes the incumbent's word for how the handover ended. How a successor died the keeper alone knows, as its parent: that
+// is awaited, and added.
+func (a *attempt) told(k *Keeper, r *wire.Reply) {
+	switch {
+	case r.Outcome == "final":
+	case a.successor != nil && a.successor.child.proof.Dead():
+		a.verdict = r
+		return
+	case a.reason != "":
+		r.Error += " (" + a.reason + ")"
+	}
+	k.over(a, r)
+}
+
 // lost notes the death of a generation that takes part.
 func (a *attempt) lost(k *Keeper, g *generation, how string) {
+	if a.trial != nil {
+		a.trial.lost(k, a, g, how)
+		return
+	}
 	switch g {
 	case a.successor:
 		a.successor, a.reason = nil, how
 		a.stopProbing()
+		if a.verdict != nil {
+			a.told(k, a.verdict)
+			return
+		}
 		if a.offer != nil && a.offer.reason != "" {
 			k.last = a.offer.reason
 			k.log.Error("the service has not become ready", "service", k.config.Name, "reason", a.offer.reason)
@@ -130,6 +154,8 @@ func (a *attempt) final(k *Keeper) *wire.Reply {
 // expired acts on a deadline.
 func (a *attempt) expired(k *Keeper) {
 	switch {
+	case a.trial != nil:
+		a.trial.expired(k, a)
 	case a.offer != nil:
 		a.offer.fail(fmt.Errorf("it was not ready within %s", k.config.ReadyTimeout))
 	case a.successor == nil && a.incumbent != nil:

@@ -1,5 +1,5 @@
-// Package cli drives the built command line against real services that have no keeper: every command that works without one,
-// and every way a handover can end.
+// Package cli drives the built command line against real services: every command, with a keeper and without one, and every way
+// a handover can end.
 package cli
 
 import (
@@ -29,15 +29,38 @@ type run struct {
 	dir string // of its takeover socket
 }
 
+// start runs a service without a keeper.
 func start(t *testing.T, env ...string) *run {
+	t.Helper()
+	return startFrom(t, build(t), nil, env...)
+}
+
+// startKept runs one under "handover run".
+func startKept(t *testing.T, flags ...string) *run {
+	t.Helper()
+	args := append([]string{"run", "--state-dir", filepath.Join(t.TempDir(), "state")}, flags...)
+	return startFrom(t, command(t), append(args, "--", build(t)))
+}
+
+func build(t *testing.T, flags ...string) string {
+	t.Helper()
+	return handovertest.Build(t, "../service", flags...)
+}
+
+func command(t *testing.T) string {
+	t.Helper()
+	return handovertest.Build(t, "github.com/handover-go/handover/host/cmd/handover")
+}
+
+func startFrom(t *testing.T, path string, args []string, env ...string) *run {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	r := &run{t: t, ctx: ctx, dir: filepath.Join(t.TempDir(), "run")}
-	r.cli = handovertest.Build(t, "github.com/handover-go/handover/host/cmd/handover")
+	r.cli = command(t)
 	address := handovertest.FreeAddress(t)
 	r.Running = handovertest.Start(t, handovertest.Service{
-		Path: handovertest.Build(t, "../service"), Address: address,
+		Path: path, Args: args, Address: address,
 		Env: append([]string{
 			"HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR=" + r.dir, "ADDR=" + address, "HANDOVER_PROBATION=200ms",
 			"HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_DRAIN_TIMEOUT=20s", "GORACE=atexit_sleep_ms=0",
@@ -58,7 +81,7 @@ func (r *run) eventuallyActive() {
 }
 
 func flawed(t *testing.T, flaw string) string {
-	return handovertest.Build(t, "../service", "-ldflags", "-X main.flaw="+flaw)
+	return build(t, "-ldflags", "-X main.flaw="+flaw)
 }
 
 // handover runs a command, and returns how it ended and all that it said.
@@ -117,13 +140,28 @@ func TestServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
 	r.serves(1)
 	r.want(0, []string{"upgrade"}, `(?m) offering +generation 1 pid \d+`, `(?m) probation +generation 1 pid \d+`, `(?m) final +generation 2 pid \d+ serves, ready .*, switch .*, total `)
 	r.serves(2)
-	r.want(0, []string{"upgrade", "shop", "--binary", handovertest.Build(t, "../service", "-ldflags", "-X main.build=v2")}, ` final `)
+	r.want(0, []string{"upgrade", "shop", "--binary", build(t, "-ldflags", "-X main.build=v2")}, ` final `)
 	r.serves(3)
 	r.want(0, []string{"rollback", "shop", "-o", "json"}, `"outcome": "final"`, `"generation": 4`)
 	r.serves(4)
 	r.want(0, []string{"stop", "shop"}, `^shop: ended, pid \d+\n$`)
 	r.want(3, []string{"status", "shop"}, `inactive`)
 	r.want(1, []string{"upgrade", "shop"}, `nobody answers`, `start the service`)
+}
+
+func TestKeptServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
+	t.Parallel()
+	r := startKept(t, "--health", "/?id=check", "--probation", "300ms")
+	r.serves(1)
+	r.want(0, []string{"status"}, `(?m)^keeper +pid \d+, 0 restarts$`, `(?m)^running +[0-9a-f]{64}$`)
+	r.want(0, []string{"upgrade", "shop", "--binary", build(t, "-ldflags", "-X main.build=v2")}, `(?m) probation +generation 1 `, `(?m) final +generation 2 pid \d+ serves`)
+	r.serves(2)
+	r.want(10, []string{"upgrade", "--binary", os.DevNull}, `unfit to be started`)
+	r.want(12, []string{"upgrade", "--binary", flawed(t, "exit")}, `aborted +generation 2`)
+	r.want(0, []string{"rollback"}, `(?m) final +generation 3 pid \d+ serves`)
+	r.serves(3)
+	r.want(0, []string{"stop"}, `^shop: ended, pid \d+\n$`)
+	r.want(3, []string{"status", "shop"}, `inactive`)
 }
 
 func TestHandoverThatIsNotWaitedForGoesOn(t *testing.T) {

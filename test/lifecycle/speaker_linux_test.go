@@ -57,6 +57,9 @@ var speeches = map[string]func(*speaker) error{
 
 // speak dials, and says what it is there for.
 func speak(speech, takeover string) error {
+	if speech == "incumbent" {
+		return offerAndEnd(os.NewFile(3, "link"))
+	}
 	c, err := net.Dial("unix", takeover)
 	if err != nil {
 		return err
@@ -72,6 +75,9 @@ func speak(speech, takeover string) error {
 		return errors.Join(err, unheard)
 	}
 	fmt.Println("offered")
+	if part, ok := parts[speech]; ok {
+		return s.play(part)
+	}
 	if err := speeches[speech](s); err != nil {
 		return err
 	}
@@ -200,22 +206,26 @@ func (f future) MarshalJSON() ([]byte, error) { return json.Marshal(f.content) }
 
 // speaking is a speaker that was started.
 type speaking struct {
-	r    *run
-	cmd  *exec.Cmd
-	said strings.Builder
+	r     *run
+	cmd   *exec.Cmd
+	stdin io.Writer
+	said  strings.Builder
 }
 
 // speak starts a speaker, as another user if uid is not 0.
 func (r *run) speak(speech string, uid uint32) *speaking {
 	r.t.Helper()
 	s := &speaking{r: r, cmd: exec.CommandContext(r.ctx, "/proc/self/exe")}
-	s.cmd.Env = append(os.Environ(), speechVariable+"="+speech, takeoverVariable+"="+r.takeover)
+	s.cmd.Env = append(os.Environ(), speechVariable+"="+speech, takeoverVariable+"="+r.takeover,
+		"GORACE=atexit_sleep_ms=0",  // with the race detector a program rests for a second before it has ended
+		"GODEBUG=asyncpreemptoff=1") // the runtime's own signals would stop it when it is traced, see diesSlowly
 	s.cmd.Stdout, s.cmd.Stderr = &s.said, &s.said
 	if uid != 0 {
 		s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	}
 	stdin, err := s.cmd.StdinPipe() // open as long as this process lives
 	must(r.t, err)
+	s.stdin = stdin
 	r.t.Cleanup(func() { stdin.Close() })
 	must(r.t, s.cmd.Start())
 	return s

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/handover-go/handover"
 )
 
 // failure is asked for by the request of that id.
@@ -14,7 +19,13 @@ var failure = make(chan struct{}, 100)
 // flawed gives h the flaws that show in its answers. Requests of the check, which come before the commit, are answered.
 func flawed(h http.Handler) http.Handler {
 	var requests atomic.Int64
+	var spins atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if flaw == "spin" && (spins.Load() || r.URL.Query().Get("id") == "spin") {
+			spins.Store(true)
+			for { //nolint:revive // nothing in it is where the runtime could stop it
+			}
+		}
 		if r.URL.Query().Get("id") != "check" {
 			n := requests.Add(1)
 			switch {
@@ -38,4 +49,15 @@ func flawed(h http.Handler) http.Handler {
 func crash() {
 	fmt.Fprintf(os.Stderr, "msg=%q pid=%d at=%d\n", "crashing", os.Getpid(), time.Now().UnixNano())
 	os.Exit(3)
+}
+
+// impatient calls Upgrade at each SIGHUP, and does nothing else.
+func impatient(ctx context.Context, p *handover.Process) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGHUP)
+	fmt.Fprintf(os.Stderr, "msg=%q pid=%d\n", "waits for SIGHUP", os.Getpid())
+	for range told {
+		r, err := p.Upgrade(ctx)
+		fmt.Fprintf(os.Stderr, "msg=%q pid=%d attempt=%d error=%q\n", "upgrade answered", os.Getpid(), r.Attempt, fmt.Sprint(err))
+	}
 }

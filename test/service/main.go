@@ -38,6 +38,8 @@ var (
 	//   elsewhere     listens at another address
 	//   options       asks for another receive buffer
 	//   packetless    has no datagram sockets
+	//   spin          from a request of id=spin on, no request has an answer, and each keeps a processor busy
+	//   impatient     never calls Run; calls Upgrade at each SIGHUP, and says what comes of it
 	flaw string
 )
 
@@ -65,8 +67,11 @@ func run(ctx context.Context) error {
 	if err := move("late"); err != nil {
 		return err
 	}
-	if flaw == "hang" {
+	switch flaw {
+	case "hang":
 		select {}
+	case "impatient":
+		impatient(ctx, p)
 	}
 	addresses := strings.Split(os.Getenv("ADDR"), ",")
 	if flaw == "elsewhere" {
@@ -82,7 +87,7 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		srv := &http.Server{Handler: flawed(control(p, cancel, traffic.Handler(p.Generation)))}
+		srv := &http.Server{Handler: traffic.Tunnel(flawed(control(p, cancel, traffic.Handler(p.Generation))))}
 		configure(srv)
 		if err := handovertest.RecordAccepts(srv); err != nil {
 			return err

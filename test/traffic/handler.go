@@ -86,7 +86,18 @@ func streamLines(w http.ResponseWriter, r *http.Request, generation int) {
 	}
 }
 
-func hijack(w http.ResponseWriter, _ *http.Request) {
+// Tunnel answers CONNECT, for which a ServeMux has no path, as /hijack does, and leaves the rest to next.
+func Tunnel(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodConnect {
+			hijack(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func hijack(w http.ResponseWriter, r *http.Request) {
 	c, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -94,7 +105,11 @@ func hijack(w http.ResponseWriter, _ *http.Request) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Time{})
-	io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n")
+	if r.Method == http.MethodConnect {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+	} else {
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n")
+	}
 	for input := bufio.NewScanner(buffered); input.Scan(); {
 		fmt.Fprintf(c, "%d %s\n", os.Getpid(), input.Text())
 	}

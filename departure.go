@@ -1,0 +1,50 @@
+package handover
+
+import (
+	"net"
+	"net/http"
+)
+
+// departure asks the clients of connections that will not follow to make a new one for their next request.
+type departure struct {
+	server *server
+	next   http.Handler
+}
+
+func (d *departure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d.last(r) {
+		w.Header().Set("Connection", "close") // in an answer over HTTP/2 net/http makes GOAWAY of it
+	}
+	d.next.ServeHTTP(w, r)
+}
+
+// last reports whether r is to be the last request on its connection.
+func (d *departure) last(r *http.Request) bool {
+	mode := d.server.sockets.mode.Load()
+	if mode == modeStay {
+		return false
+	}
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	switch {
+	case !ok || mode == modeRetire || r.ProtoMajor != 1:
+		return true
+	case mode == modeFollow && c.follows():
+		return false
+	default:
+		return c.alone(r)
+	}
+}
+
+// accepted returns the connection of ours that c is, or that it stands on, as one of TLS does.
+func accepted(c net.Conn) (*conn, bool) {
+	for {
+		switch above := c.(type) {
+		case *conn:
+			return above, true
+		case interface{ NetConn() net.Conn }:
+			c = above.NetConn()
+		default:
+			return nil, false
+		}
+	}
+}
