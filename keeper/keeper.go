@@ -248,9 +248,13 @@ func (k *Keeper) up(g *generation) {
 	if first {
 		k.ready()
 	}
-	if a := k.attempt; a != nil && a.offer != nil && a.successor == g {
+	switch a := k.attempt; {
+	case a == nil || a.successor != g:
+	case a.offer != nil:
 		k.attempt = nil
 		a.close()
+	case a.incumbent == nil && k.state == upgrading:
+		k.over(a, a.final(k)) // the incumbent cannot say so any more
 	}
 }
 

@@ -20,6 +20,7 @@ var layout = []row{
 	{of: "internal/platform", others: list{xsys}},
 	{of: "internal/peer", ours: list{"internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "internal/takeover", ours: list{"internal/platform"}},
+	{of: "internal/doctest"},
 	{of: "internal/notify", ours: list{"internal/platform"}},
 	{of: ".", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "keeper", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},

@@ -262,9 +262,10 @@ func TestGenerationThatWasTakenBackKeepsItsNumber(t *testing.T) {
 func (r *run) assertStatus(generation int, draining wire.Drainer) {
 	r.t.Helper()
 	r.eventually("a status", func() (any, bool) {
-		s := r.ask(&wire.Status{}).Status
-		if s.Generation != generation {
-			return s, false
+		reply := r.ask(&wire.Status{})
+		s := reply.Status
+		if s == nil || s.Generation != generation {
+			return reply, false // of a generation that was asked as it left
 		}
 		for _, d := range s.Draining {
 			if d.PID == draining.PID {
