@@ -18,6 +18,7 @@ type keeper struct {
 	registered []*socket  // in the order of REGISTER
 	admission  chan error // has room for the keeper's vote before READY; nil once it was given
 	asked      []func(ended)
+	request    uint32 // the number of the last question; a late answer to an earlier one is none to this
 }
 
 // parentKeeper takes over the link that the keeper gave this process. It returns nil if the keeper has died since.
@@ -114,7 +115,7 @@ func (k *keeper) said(f *wire.Frame) {
 	case *wire.Stop:
 		l.raise(onStop, "asked by the keeper")
 	case *wire.Reply:
-		k.answered(m)
+		k.answered(f, m)
 	}
 	peer.CloseDescriptors(f)
 }
@@ -221,11 +222,16 @@ func (k *keeper) ask(wish wire.Upgrade, waiter func(ended)) {
 	}
 	k.asked = []func(ended){waiter}
 	k.life.log.Info("the keeper is asked for a successor", "keeper", k.Process.PID())
-	k.send(0, &wire.Upgrade{Binary: wish.Binary, Rollback: wish.Rollback, Keeper: wish.Keeper})
+	k.request++
+	k.send(k.request, &wire.Upgrade{Binary: wish.Binary, Rollback: wish.Rollback, Keeper: wish.Keeper})
 }
 
 // answered is the keeper's refusal of what was asked, or the end of what became a handover of this generation.
-func (k *keeper) answered(m *wire.Reply) { k.refuse(endedBy(m)) }
+func (k *keeper) answered(f *wire.Frame, m *wire.Reply) {
+	if f.Attempt == k.request {
+		k.refuse(endedBy(m))
+	}
+}
 
 func (k *keeper) refuse(e ended) {
 	asked := k.asked

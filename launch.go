@@ -159,7 +159,7 @@ func inheritedLink(variable string) (*platform.Socket, error) {
 
 // executable is the file of another generation, held so that it can be started again after its name was given to another
 // file.
-type executable struct{ file *os.File }
+type executable struct{ fd int }
 
 // executableOf opens the file that process pid runs.
 func executableOf(pid int) (*executable, error) {
@@ -167,14 +167,19 @@ func executableOf(pid int) (*executable, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &executable{f}, nil
+	defer func() { _ = f.Close() }()
+	fd, err := platform.DuplicateHigh(f) // a child's first descriptors are those that it is given
+	if err != nil {
+		return nil, err
+	}
+	return &executable{fd}, nil
 }
 
 // path leads to the file in this process, and in a child until it executes it.
-func (e *executable) path() string { return fmt.Sprintf("/proc/self/fd/%d", e.file.Fd()) }
+func (e *executable) path() string { return "/proc/self/fd/" + strconv.Itoa(e.fd) }
 
 func (e *executable) close() {
 	if e != nil {
-		_ = e.file.Close()
+		_ = platform.CloseFD(e.fd)
 	}
 }

@@ -317,6 +317,11 @@ func (p *Process) upgrade(ctx context.Context, wish wire.Upgrade) ended {
 	case e := <-answer:
 		return e
 	case <-ctx.Done():
+	}
+	select {
+	case e := <-answer: // both came at once
+		return e
+	default:
 		return ended{err: ctx.Err(), code: wire.CodeCancelled}
 	}
 }

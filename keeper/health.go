@@ -166,11 +166,8 @@ func (k *Keeper) preview(ctx context.Context, g *generation, spec wire.Listener)
 	return ours, nil
 }
 
-// dial connects to the service as a client does.
+// dial connects to the service as a client does. An unspecified address means this host to the kernel; a name could not be
+// relied on: a container may have neither /etc/hosts nor DNS.
 func dial(ctx context.Context, spec wire.Listener) (net.Conn, error) {
-	address := spec.Bound
-	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
-		address = net.JoinHostPort("localhost", port)
-	}
-	return (&net.Dialer{}).DialContext(ctx, spec.Network, address)
+	return (&net.Dialer{}).DialContext(ctx, spec.Network, spec.Bound)
 }

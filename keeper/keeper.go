@@ -195,6 +195,9 @@ func (k *Keeper) meet(g *generation) {
 	k.step(onDue, "a generation lives")
 	k.hold(g.PID(), func(s stock, err error) {
 		g.build = s
+		if k.incumbent == g {
+			k.shelf.serves(s)
+		}
 		if err != nil {
 			k.log.Warn("the build that serves is not kept: a restart starts what is on disk", "error", err)
 		}

@@ -5,54 +5,19 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/takeover"
 )
 
-const (
-	suffix = ".sock"
-	// maxPath is what fits into sun_path with its terminating zero (unix(7)).
-	maxPath = 107
-)
-
 // RuntimeDir returns where takeover sockets lie, absolute: explicit, or if that is empty what a service would choose that this
 // user starts. It makes nothing, and judges nothing.
-func RuntimeDir(explicit string) (string, error) {
-	dir := explicit
-	switch xdg := os.Getenv("XDG_RUNTIME_DIR"); {
-	case dir != "":
-	case filepath.IsAbs(xdg):
-		dir = filepath.Join(xdg, "handover")
-	case os.Geteuid() == 0:
-		dir = "/run/handover"
-	default:
-		dir = filepath.Join(os.TempDir(), "handover-"+strconv.Itoa(os.Geteuid()))
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("find runtime directory: %w", err)
-	}
-	return dir, nil
-}
+func RuntimeDir(explicit string) (string, error) { return platform.FindRuntimeDir(explicit) }
 
 // SocketPath is where the socket of the service of that name lies in dir. Nothing need be there. An error says that the name
 // or the path cannot be a service's.
-func SocketPath(dir, name string) (string, error) {
-	if err := takeover.CheckName(name); err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, name+suffix)
-	if len(path) > maxPath {
-		return "", fmt.Errorf("takeover socket %q: %d bytes, at most %d: choose a shorter runtime directory or name", path, len(path), maxPath)
-	}
-	return path, nil
-}
+func SocketPath(dir, name string) (string, error) { return takeover.PathIn(dir, name) }
 
 // Names are the services that have a socket in the runtime directory, alive or not, sorted. A directory that is missing has
 // none.
@@ -99,20 +64,7 @@ func openDirectory(explicit string) (directory, error) {
 	}
 }
 
-func (d directory) names() ([]string, error) {
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return nil, fmt.Errorf("list services: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), suffix); ok && e.Type()&os.ModeSocket != 0 {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
+func (d directory) names() ([]string, error) { return takeover.NamesIn(d.path) }
 
 // only is the name of the only service.
 func (d directory) only() (string, error) {

@@ -50,8 +50,8 @@ func limits(files, processes string) string {
 		"Max open files            " + files + "                524288               files     \n"
 }
 
-// alone are the settings of deploy/systemd/handover-alone.service, as systemd tells them.
-var alone = Settings{
+// aloneSettings are those of deploy/systemd/handover-alone.service, as systemd tells them.
+var aloneSettings = Settings{
 	"Type": "notify", "NotifyAccess": "all", "ExitType": "cgroup", "KillMode": "control-group", "Restart": "always",
 	"WatchdogUSec": "10s", "OOMPolicy": "continue", "ProcSubset": "all", "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
 }
@@ -64,7 +64,7 @@ func host(t *testing.T, files map[string]string) *Host {
 		Root: filepath.Join(base, "root"), UID: os.Geteuid(), PID: 50, TempDir: "/nowhere", RuntimeDir: filepath.Join(base, "run"), StateDir: filepath.Join(base, "state", "handover"),
 		Supported: func() error { return nil },
 		NoExec:    func(string) (bool, error) { return false, nil },
-		Unit:      func(context.Context, Unit) Settings { return alone },
+		Unit:      func(context.Context, Unit) Settings { return aloneSettings },
 		Services: []Service{{Name: "shop", Status: &wire.ServiceStatus{
 			Service: "shop", State: "serving", Generation: 3, PID: 42, Listeners: []wire.Listener{{Network: "tcp", Address: ":8080"}},
 		}}},
@@ -117,7 +117,7 @@ func TestEachFaultIsFoundAndMended(t *testing.T) {
 	host := func(do func(*Host)) change { return change{do: do} }
 	unit := func(property, value string) change {
 		return host(func(h *Host) {
-			s := maps.Clone(alone)
+			s := maps.Clone(aloneSettings)
 			s[property] = value
 			h.Unit = func(context.Context, Unit) Settings { return s }
 		})
@@ -217,22 +217,26 @@ func TestWhatDoesNotMatterIsNotFound(t *testing.T) {
 		"keeper's own unit": func(h *Host) {
 			h.Services[0].Status.Keeper = &wire.Keeping{}
 			h.Unit = func(context.Context, Unit) Settings {
-				return Settings{"Type": "notify", "NotifyAccess": "main", "ExitType": "main", "KillMode": "mixed", "Restart": "on-failure", "WatchdogUSec": "infinity", "OOMPolicy": "continue"}
+				return Settings{"Type": "notify", "NotifyAccess": "main", "ExitType": "main", "KillMode": "process", "Restart": "on-failure", "WatchdogUSec": "10s", "OOMPolicy": "continue"}
 			}
 		},
 		"notify-reload": func(h *Host) {
-			h.Unit = func(context.Context, Unit) Settings { s := maps.Clone(alone); s["Type"] = "notify-reload"; return s }
+			h.Unit = func(context.Context, Unit) Settings {
+				s := maps.Clone(aloneSettings)
+				s["Type"] = "notify-reload"
+				return s
+			}
 		},
 		"families not limited": func(h *Host) {
 			h.Unit = func(context.Context, Unit) Settings {
-				s := maps.Clone(alone)
+				s := maps.Clone(aloneSettings)
 				s["RestrictAddressFamilies"] = ""
 				return s
 			}
 		},
 		"other families denied": func(h *Host) {
 			h.Unit = func(context.Context, Unit) Settings {
-				s := maps.Clone(alone)
+				s := maps.Clone(aloneSettings)
 				s["RestrictAddressFamilies"] = "~AF_NETLINK"
 				return s
 			}
@@ -260,19 +264,30 @@ func TestUnitIsThatOfTheControlGroup(t *testing.T) {
 	}
 }
 
-// The rules are those of the unit that is known to work.
-func TestRulesAreThoseOfTheDeployedUnit(t *testing.T) {
-	unit, err := os.ReadFile("../../deploy/systemd/handover-alone.service")
-	if err != nil {
-		t.Fatal(err)
+// What is recommended is what the units set that are known to work, or their default.
+func TestRulesAreThoseOfTheDeployedUnits(t *testing.T) {
+	for name, rules := range map[string][]rule{"alone": alone, "keeper": kept} {
+		unit, err := os.ReadFile("../../deploy/systemd/handover-" + name + ".service")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rules {
+			if r.setting == "KillMode=control-group" || r.setting == "ProcSubset=all" {
+				continue // defaults, which the units leave
+			}
+			if !strings.Contains(string(unit), "\n"+r.setting+"\n") {
+				t.Errorf("%s is not in the unit %s", r.setting, name)
+			}
+		}
 	}
-	for _, r := range rules {
-		if r.property == "KillMode" || r.property == "ProcSubset" {
-			continue // the unit leaves their defaults, and says so
-		}
-		if !strings.Contains(string(unit), "\n"+r.setting+"\n") {
-			t.Errorf("%s is not in the unit", r.setting)
-		}
+}
+
+func TestKeepersUnitIsJudgedByItsOwnRules(t *testing.T) {
+	h := host(t, nil)
+	h.Services[0].Status.Keeper = &wire.Keeping{}
+	b := bad(h.Examine(t.Context())) // in the unit of a service alone
+	if len(b) != 1 || !strings.Contains(b[0].Mend, "KillMode=process") {
+		t.Errorf("%+v", b)
 	}
 }
 

@@ -19,30 +19,52 @@ type Settings map[string]string
 // Properties are those that are judged.
 func Properties() []string {
 	all := []string{"RestrictAddressFamilies"}
-	for _, r := range rules {
-		all = append(all, r.property)
+	for _, r := range slices.Concat(alone, kept) {
+		if !slices.Contains(all, r.property) {
+			all = append(all, r.property)
+		}
 	}
 	return all
 }
 
-// rules are what deploy/systemd/handover-alone.service sets, and why.
-var rules = []struct {
+// rule is what a unit should set, and why.
+type rule struct {
 	property string
 	good     []string // empty: anything but bad
 	bad      []string
-	keeper   []string // good under a keeper too
 	verdict  Verdict
 	why      string
-	setting  string
-}{
-	{"Type", []string{"notify", "notify-reload"}, nil, nil, Fail, "systemd is not told which process is the main one, and takes the end of the first for the end of the service", "Type=notify"},
-	{"NotifyAccess", []string{"all"}, nil, []string{"main"}, Fail, "systemd does not listen to the next generation, which reports for itself", "NotifyAccess=all"},
-	{"ExitType", []string{"cgroup"}, nil, []string{"main"}, Fail, "an incumbent that is killed in probation takes its successor along (systemd before 250 has no such setting)", "ExitType=cgroup"},
-	{"KillMode", []string{"control-group"}, nil, []string{"mixed"}, Warn, "generations that drain are killed, or left behind, when the service is stopped", "KillMode=control-group"},
-	{"Restart", []string{"always"}, nil, []string{"on-failure", "on-abnormal", "on-watchdog", "on-abort"}, Warn, "nobody starts the service again after a crash", "Restart=always"},
-	{"WatchdogUSec", nil, []string{"", "0", "infinity"}, []string{"", "0", "infinity"}, Warn, "while another generation drains, systemd does not notice that the one that serves has died", "WatchdogSec=10"},
-	{"OOMPolicy", []string{"continue"}, nil, nil, Warn, "a successor that runs out of memory takes the incumbent along", "OOMPolicy=continue"},
-	{"ProcSubset", nil, []string{"pid"}, nil, Warn, "net.core.somaxconn is hidden, so Go listens with a backlog of 128", "ProcSubset=all"},
+	setting  string // the best
+}
+
+var (
+	off = []string{"", "0", "infinity"}
+
+	oom        = rule{"OOMPolicy", []string{"continue"}, nil, Warn, "a successor that runs out of memory takes the incumbent along", "OOMPolicy=continue"}
+	procSubset = rule{"ProcSubset", nil, []string{"pid"}, Warn, "net.core.somaxconn is hidden, so Go listens with a backlog of 128", "ProcSubset=all"}
+)
+
+const restart = "nobody starts the service again after a crash"
+
+// alone are the rules of deploy/systemd/handover-alone.service, for a service without a keeper.
+var alone = []rule{
+	{"Type", []string{"notify", "notify-reload"}, nil, Fail, "systemd is not told which process is the main one, and takes the end of the first for the end of the service", "Type=notify"},
+	{"NotifyAccess", []string{"all"}, nil, Fail, "systemd does not listen to the next generation, which reports for itself", "NotifyAccess=all"},
+	{"ExitType", []string{"cgroup"}, nil, Fail, "an incumbent that is killed in probation takes its successor along (systemd before 250 has no such setting)", "ExitType=cgroup"},
+	{"KillMode", []string{"control-group"}, nil, Warn, "generations that drain are killed, or left behind, when the service is stopped", "KillMode=control-group"},
+	{"Restart", []string{"always"}, nil, Warn, restart, "Restart=always"},
+	{"WatchdogUSec", nil, off, Warn, "while another generation drains, systemd does not notice that the one that serves has died", "WatchdogSec=10"},
+	oom, procSubset,
+}
+
+// kept are those of deploy/systemd/handover-keeper.service, for a keeper and its service.
+var kept = []rule{
+	{"Type", []string{"notify", "notify-reload"}, nil, Warn, "systemd is not told when the service is ready", "Type=notify"},
+	{"NotifyAccess", []string{"main", "all"}, nil, Warn, "systemd does not listen to the keeper", "NotifyAccess=main"},
+	{"KillMode", []string{"process"}, nil, Warn, "generations are killed, or told to end a second time, with their keeper", "KillMode=process"},
+	{"Restart", nil, []string{"", "no"}, Warn, restart, "Restart=on-failure"},
+	{"WatchdogUSec", nil, off, Warn, "a keeper that hangs is not replaced", "WatchdogSec=10"},
+	oom, procSubset,
 }
 
 // systemd is asked for the units in which services run.
@@ -59,8 +81,11 @@ func (h *Host) systemd(ctx context.Context) []Finding {
 			all = append(all, Finding{check, Warn, "systemd cannot be asked for " + unit.Name + ", in which " + s.who + " runs", "ask on the host instead of in the container, as the user of the unit or as root"})
 			continue
 		}
-		kept := s.service != nil && s.service.Status.Keeper != nil
-		faults := settings.judge(unit, kept)
+		rules := alone
+		if s.service != nil && s.service.Status.Keeper != nil {
+			rules = kept
+		}
+		faults := settings.judge(unit, rules)
 		if len(faults) == 0 {
 			faults = well(check, unit.Name+" is set up for handovers")
 		}
@@ -73,7 +98,7 @@ func (h *Host) systemd(ctx context.Context) []Finding {
 }
 
 // judge compares a unit with the one that is known to work.
-func (s Settings) judge(u Unit, kept bool) []Finding {
+func (s Settings) judge(u Unit, rules []rule) []Finding {
 	var all []Finding
 	edit := "systemctl edit " + u.Name
 	if u.User {
@@ -81,12 +106,8 @@ func (s Settings) judge(u Unit, kept bool) []Finding {
 	}
 	edit += ", and there under [Service]: "
 	for _, r := range rules {
-		value, known := s[r.property]
-		if r.property == "ProcSubset" && !known {
-			continue // systemd before 247
-		}
-		good := slices.Contains(r.good, value) || len(r.good) == 0 && !slices.Contains(r.bad, value)
-		if good || kept && (slices.Contains(r.keeper, value) || !known) {
+		value := s[r.property] // "" if this systemd does not know it
+		if slices.Contains(r.good, value) || len(r.good) == 0 && !slices.Contains(r.bad, value) {
 			continue
 		}
 		all = append(all, Finding{"systemd", r.verdict, u.Name + " has " + r.property + "=" + value + ": " + r.why, edit + r.setting})

@@ -16,6 +16,9 @@ var ErrLocked = errors.New("locked by another process")
 // effective user, and have mode 0700; otherwise the error says what to do.
 func RuntimeDir(explicit string) (string, error) { return runtimeDir(explicit) }
 
+// FindRuntimeDir says which directory RuntimeDir would return, and neither makes nor judges it.
+func FindRuntimeDir(explicit string) (string, error) { return findRuntimeDir(explicit) }
+
 // Lock takes the advisory lock (flock(2)) on the file at path, which it makes with mode 0600 if it is missing. It never
 // waits: a lock that is held answers ErrLocked. unlock may be called more than once; so does the end of the process
 // unlock. The file stays, as removing it would let two processes lock two files of the same name.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func runtimeDir(explicit string) (string, error) {
+func findRuntimeDir(explicit string) (string, error) {
 	dir := explicit
 	if dir == "" {
 		dir = defaultRuntimeDir()
@@ -21,6 +21,14 @@ func runtimeDir(explicit string) (string, error) {
 	dir, err := filepath.Abs(dir) // the process may change its directory later
 	if err != nil {
 		return "", fmt.Errorf("find runtime directory: %w", err)
+	}
+	return dir, nil
+}
+
+func runtimeDir(explicit string) (string, error) {
+	dir, err := findRuntimeDir(explicit)
+	if err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTDIR) {
 		return "", fmt.Errorf("make runtime directory %q: %w; set HANDOVER_RUNTIME_DIR to a directory that this user can make", dir, err)

@@ -5,7 +5,8 @@ import (
 	"os/exec"
 )
 
-// Start starts cmd, and returns its pidfd. cmd must not be waited for: the child is to be reaped by Reap.
+// Start starts cmd, and returns its pidfd. cmd must not be waited for: the child is to be reaped by Reap. On a terminal it is in
+// a process group of its own: an interrupt from the keyboard is for its parent alone, which passes it on.
 func Start(cmd *exec.Cmd) (*Pidfd, error) { return started(cmd, 0) }
 
 // StartSibling starts cmd as a child of this process's own parent (CLONE_PARENT in clone(2)), which reaps it, and returns

@@ -5,13 +5,15 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const cloneParent = syscall.CLONE_PARENT
 
 func spawn(cmd *exec.Cmd, flags uintptr) (pidfd int, err error) {
 	pidfd = -1
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, PidFD: &pidfd}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, PidFD: &pidfd, Setpgid: flags != cloneParent && onTerminal()}
 	if err := cmd.Start(); err != nil {
 		return -1, err
 	}
@@ -23,4 +25,10 @@ func spawn(cmd *exec.Cmd, flags uintptr) (pidfd int, err error) {
 		return -1, os.NewSyscallError("clone", syscall.ENOSYS)
 	}
 	return pidfd, nil
+}
+
+// onTerminal reports whether this process was started in a terminal, which sends an interrupt to its whole process group.
+func onTerminal() bool {
+	_, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
+	return err == nil
 }

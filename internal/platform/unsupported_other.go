@@ -94,6 +94,8 @@ func probeSocket(string) (int, string, error) { return -1, "", unsupported("prob
 
 func optionDifferences(int, int) []string { return nil }
 
+func findRuntimeDir(string) (string, error) { return "", unsupported("runtime directory") }
+
 func runtimeDir(string) (string, error) { return "", unsupported("runtime directory") }
 
 func lock(string) (func(), error) { return nil, unsupported("file lock") }

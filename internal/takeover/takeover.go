@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,14 @@ func Path(runtimeDir, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return PathIn(dir, name)
+}
+
+// PathIn is Path for a directory that is known.
+func PathIn(dir, name string) (string, error) {
+	if err := CheckName(name); err != nil {
+		return "", err
+	}
 	path := filepath.Join(dir, name+suffix)
 	if len(path) > maxPath {
 		return "", fmt.Errorf("takeover socket %q: %d bytes, at most %d: choose a shorter RuntimeDir or Name", path, len(path), maxPath)
@@ -46,12 +55,8 @@ func Path(runtimeDir, name string) (string, error) {
 	return path, nil
 }
 
-// Names are the services that have a socket in runtimeDir, alive or not.
-func Names(runtimeDir string) ([]string, error) {
-	dir, err := platform.RuntimeDir(runtimeDir)
-	if err != nil {
-		return nil, err
-	}
+// NamesIn are the services that have a socket in dir, alive or not, sorted.
+func NamesIn(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
@@ -62,6 +67,7 @@ func Names(runtimeDir string) ([]string, error) {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
 	return names, nil
 }
 
