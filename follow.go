@@ -164,11 +164,15 @@ func (f *follow) giveBackTo(c *conn, bound bool) {
 	}
 }
 
-// lost goes on with what the target had not accepted when it died. Whoever serves after it is not known here, so clients are
-// asked, with their next answer, to find it themselves.
+// lost goes on with what the target had not accepted when it died. Whoever serves after it is not known here, so without a
+// keeper clients are asked, with their next answer, to find it themselves.
 func (f *follow) lost() {
 	f.target = nil
-	f.life.process.sockets.setMode(modePart)
+	if f.life.keeper != nil {
+		f.life.process.sockets.setMode(modeStay) // the keeper will say who serves next
+	} else {
+		f.life.process.sockets.setMode(modePart)
+	}
 	f.keep(f.queue)
 	f.queue = nil
 	for id, c := range f.sent {
@@ -177,6 +181,13 @@ func (f *follow) lost() {
 	}
 	if f.next != nil {
 		f.turn()
+	}
+}
+
+// abandoned is lost for connections that wait for the keeper's word: it has died as well.
+func (f *follow) abandoned() {
+	if f.going && f.target == nil && f.next == nil && f.life.state == draining {
+		f.life.process.sockets.setMode(modePart)
 	}
 }
 

@@ -110,6 +110,12 @@ func (k *keeper) said(f *wire.Frame) {
 	case *wire.Preview:
 		l.preview(f, m)
 		return
+	case *wire.Redirect:
+		l.follow.redirect(f, m)
+		return
+	case *wire.Final:
+		k.succeeded(f, m)
+		return
 	case *wire.Status:
 		k.send(f.Attempt, &wire.Reply{Status: l.status()})
 	case *wire.Stop:
@@ -179,6 +185,20 @@ func (k *keeper) voted(f *wire.Frame, m *wire.Vote) {
 		if a.watch != nil {
 			a.watch.voted()
 		}
+	}
+}
+
+// succeeded takes links to generations that drain, and whose own successor has died.
+func (k *keeper) succeeded(f *wire.Frame, m *wire.Final) {
+	l := k.life
+	if f.Lost || len(f.Descriptors) != 2*len(m.Draining) {
+		peer.CloseDescriptors(f)
+		l.log.Error("generations that drain keep their connections: their links did not arrive: raise RLIMIT_NOFILE", "draining", len(m.Draining))
+		return
+	}
+	for _, d := range l.departed(m.Draining, f.Descriptors) {
+		l.drainers = append(l.drainers, d)
+		d.Observe(l.inbox, l.done)
 	}
 }
 
@@ -257,6 +277,7 @@ func (k *keeper) lost(why string) {
 	if l.state >= serving && l.state < draining {
 		l.process.door.open(l)
 	}
+	l.follow.abandoned()
 	k.Close()
 }
 

@@ -250,13 +250,19 @@ func (l *life) finalized(f *wire.Frame, m *wire.Final) {
 	if m.Takeover {
 		l.offer.takeover, fds = fds[0], fds[1:]
 	}
-	for i, d := range m.Draining {
+	l.offer.draining = l.departed(m.Draining, fds)
+	l.raise(onFinal, "")
+}
+
+// departed are the generations that drain, by the link and the pidfd that came for each.
+func (l *life) departed(draining []wire.Drainer, fds []int) (all []*peer.Peer) {
+	for i, d := range draining {
 		p, err := peer.New(fds[2*i], fds[2*i+1], d.Generation)
 		if err != nil {
 			l.log.Warn("a draining generation cannot be reached", "generation", d.Generation, "error", err)
 			continue
 		}
-		l.offer.draining = append(l.offer.draining, p)
+		all = append(all, p)
 	}
-	l.raise(onFinal, "")
+	return all
 }

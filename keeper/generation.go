@@ -121,6 +121,7 @@ const (
 	serves      = "serving"
 	onTrial     = "proving"   // it accepts, and its incumbent stands by
 	onProbation = "probation" // it stands by while its successor serves
+	drains      = "draining"  // it has left, and holds connections
 )
 
 // stands takes note of where it stands.
@@ -139,6 +140,54 @@ func (g *generation) stands(k *Keeper, m *wire.State) {
 	case m.State == onProbation && g == k.incumbent && k.attempt != nil:
 		k.attempt.prove(k)
 	}
+}
+
+// redirect links g, to which nobody has handed over, with the generations that drain: their connections follow to it.
+func (k *Keeper) redirect(g *generation) {
+	if g.Link == nil {
+		return
+	}
+	for _, d := range k.generations {
+		if d == g || d.Link == nil || d.standing.State != drains {
+			continue
+		}
+		if err := link(d, g); err != nil {
+			k.log.Warn("a draining generation keeps its connections", "generation", d.number, "error", err)
+		}
+	}
+}
+
+// link gives a generation that drains and the one that serves a link to each other, and the other's pidfd.
+func link(draining, serving *generation) error {
+	a, b, err := platform.SocketPair()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = a.Close() }()
+	defer func() { _ = b.Close() }()
+	ends := [2]int{}
+	for i, end := range []*platform.Socket{a, b} {
+		if ends[i], err = platform.FD(end); err != nil {
+			return err
+		}
+	}
+	old, releaseOld, err := draining.process.Pidfd()
+	if err != nil {
+		return err
+	}
+	defer releaseOld()
+	young, releaseYoung, err := serving.process.Pidfd()
+	if err != nil {
+		return err
+	}
+	defer releaseYoung()
+	keys := []string{}
+	for _, h := range serving.held {
+		keys = append(keys, h.spec.Key())
+	}
+	serving.send(0, &wire.Final{Draining: []wire.Drainer{{Generation: draining.number, PID: draining.PID()}}}, ends[0], old)
+	draining.send(0, &wire.Redirect{Generation: serving.number, Listeners: keys}, ends[1], young)
+	return nil
 }
 
 // ask puts a question, whose answer is given in the loop.

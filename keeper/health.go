@@ -105,7 +105,7 @@ func (k *Keeper) admit(g *generation) {
 // prove asks the service for its health while the handover is on probation, and votes to the incumbent.
 func (a *attempt) prove(k *Keeper) {
 	g := k.incumbent
-	if k.config.Health.Path == "" {
+	if k.config.Health.Path == "" || a.successor == nil { // it has died, which the incumbent does not know yet
 		return
 	}
 	spec, err := checked(a.successor.held)

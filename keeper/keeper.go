@@ -234,7 +234,7 @@ func (k *Keeper) up(g *generation) {
 	if !k.step(onUp, "") {
 		return
 	}
-	first := k.incumbent == nil
+	first := k.incumbent == nil // nobody has handed over to it
 	if k.incumbent != g {
 		k.incumbent = g
 		g.since = time.Now()
@@ -250,12 +250,14 @@ func (k *Keeper) up(g *generation) {
 	}
 	if first {
 		k.ready()
+		k.redirect(g)
 	}
 	switch a := k.attempt; {
 	case a == nil || a.successor != g:
 	case a.offer != nil:
 		k.attempt = nil
 		a.close()
+		k.timer.Stop()
 	case a.incumbent == nil && k.state == upgrading:
 		k.over(a, a.final(k)) // the incumbent cannot say so any more
 	}
@@ -279,7 +281,14 @@ func (k *Keeper) died(g *generation, how string) {
 		g.letGo()
 	}
 	g.close()
+	k.shelf.drop(g.build)
 	if a := k.attempt; a != nil {
+		if a.offer != nil && a.successor == g {
+			k.code = g.exitCode()
+			if a.offer.reason != "" {
+				how = fmt.Sprintf("%s (%s)", a.offer.reason, how)
+			}
+		}
 		a.lost(k, g, how)
 	}
 	switch {

@@ -125,10 +125,11 @@ func (k *Keeper) fetch(a *attempt, path string, goOn func(*attempt, stock)) {
 		k.post(func() {
 			switch {
 			case k.attempt != a:
+				_ = s.Release()
 			case err != nil:
 				k.failed(a, wire.CodeVerification, err)
 			default:
-				goOn(a, s)
+				goOn(a, k.shelf.settle(s))
 			}
 		})
 	}()

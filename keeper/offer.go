@@ -3,6 +3,7 @@ package keeper
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
@@ -16,7 +17,8 @@ type offer struct {
 	keeper     *Keeper
 	generation *generation
 	holdings   []holding
-	reason     string // why the process gave up, if it said so
+	heard      bool   // the process has said HELLO
+	reason     string // why it gave up, if it said so
 }
 
 // newOffer takes over the link.
@@ -76,6 +78,7 @@ func (o *offer) said(f *wire.Frame) {
 
 func (o *offer) greeted(m *wire.Hello) {
 	k := o.keeper
+	o.heard = true
 	_, features, err := wire.Negotiate(k.hello(wire.RoleIncumbent), *m)
 	if err != nil {
 		o.fail(err)
@@ -118,6 +121,15 @@ func (o *offer) send(m wire.Message, fds ...int) {
 	if err := o.Link.Send(o.keeper.attempts, m, fds...); err != nil {
 		_ = o.Link.Finish()
 	}
+}
+
+// late gives the process up because it is not ready in time.
+func (o *offer) late(limit time.Duration) {
+	err := fmt.Errorf("it was not ready within %s", limit)
+	if !o.heard {
+		err = fmt.Errorf("it did not say within %s that it can be handed over: embed handover in the program, or have its sockets listened on for it (--listen)", limit)
+	}
+	o.fail(err)
 }
 
 // fail gives the process up.

@@ -100,6 +100,27 @@ func (s *shelf) keep(path string, script bool) (stock, error) {
 	return stock{Build: b, file: info, script: script}, nil
 }
 
+// settle has b share the open file of a build that is held already and has the same content.
+func (s *shelf) settle(b stock) stock {
+	for _, kept := range []stock{s.running, s.previous} {
+		if b.Held() && kept.Held() && b.Digest == kept.Digest {
+			origin := b.Origin
+			_ = b.Release()
+			b.Build = kept.Build
+			b.Origin = origin
+			return b
+		}
+	}
+	return b
+}
+
+// drop lets go of a build that no generation runs any longer, if it is not to be started again.
+func (s *shelf) drop(b stock) {
+	if b.Digest != s.running.Digest && b.Digest != s.previous.Digest {
+		_ = b.Release()
+	}
+}
+
 // serves notes which build serves: the one before is what a rollback starts.
 func (s *shelf) serves(b stock) {
 	if b.Digest == "" || b.Digest == s.running.Digest {

@@ -21,8 +21,7 @@ type attempt struct {
 	successor *generation // nil until it is started, and once it has died
 	offer     *offer
 	trial     *trial // of a program that does not embed handover; nil for others
-	reason    string      // how the successor ended
-	verdict   *wire.Reply // how the handover ended, where the successor's end is still to be told
+	reason    string // how the successor ended
 	stopProbe context.CancelFunc
 	answers   []func(*wire.Reply)
 	watchers  []func(*wire.State)
@@ -96,19 +95,23 @@ func (k *Keeper) succeed(a *attempt, s stock) {
 	}
 }
 
-// told takes the incumbent's word for how the handover ended. How a successor died the keeper alone knows, as its parent: that
-// is awaited, and added.
+// told takes the incumbent's word for how the handover ended. How a successor died the keeper alone knows, as its parent.
 func (a *attempt) told(k *Keeper, r *wire.Reply) {
-	switch {
-	case r.Outcome == "final":
-	case a.successor != nil && a.successor.child.proof.Dead():
-		a.verdict = r
-		return
-	case a.reason != "":
-		r.Error += " (" + a.reason + ")"
+	if r.Outcome != "final" {
+		if g := a.successor; g != nil && g.child.proof.Dead() {
+			ctx, cancel := context.WithTimeout(context.Background(), reapTimeout)
+			a.reason, _ = g.process.Wait(ctx)
+			cancel()
+		}
+		if a.reason != "" {
+			r.Error += " (" + a.reason + ")"
+		}
 	}
 	k.over(a, r)
 }
+
+// reapTimeout bounds the wait in the loop for the exit status of a process that is dead: SIGCHLD has been sent.
+const reapTimeout = time.Second
 
 // lost notes the death of a generation that takes part.
 func (a *attempt) lost(k *Keeper, g *generation, how string) {
@@ -120,10 +123,6 @@ func (a *attempt) lost(k *Keeper, g *generation, how string) {
 	case a.successor:
 		a.successor, a.reason = nil, how
 		a.stopProbing()
-		if a.verdict != nil {
-			a.told(k, a.verdict)
-			return
-		}
 		if a.offer != nil && a.offer.reason != "" {
 			k.last = a.offer.reason
 			k.log.Error("the service has not become ready", "service", k.config.Name, "reason", a.offer.reason)
@@ -133,8 +132,12 @@ func (a *attempt) lost(k *Keeper, g *generation, how string) {
 		}
 	case a.incumbent:
 		a.incumbent = nil
-		if a.successor != nil && k.incumbent == a.successor {
+		switch {
+		case a.successor == nil:
+		case a.successor == k.incumbent:
 			k.over(a, a.final(k))
+		default: // it serves when it is ready, and nobody else sees to that any more
+			k.timer.Reset(k.config.ReadyTimeout)
 		}
 	}
 }
@@ -157,7 +160,10 @@ func (a *attempt) expired(k *Keeper) {
 	case a.trial != nil:
 		a.trial.expired(k, a)
 	case a.offer != nil:
-		a.offer.fail(fmt.Errorf("it was not ready within %s", k.config.ReadyTimeout))
+		a.offer.late(k.config.ReadyTimeout)
+	case a.successor != nil && a.incumbent == nil && a.successor != k.incumbent:
+		k.log.Error("the successor is killed: the incumbent has died, and it does not serve", "pid", a.successor.PID(), "timeout", k.config.ReadyTimeout)
+		_ = a.successor.process.Kill()
 	case a.successor == nil && a.incumbent != nil:
 		k.over(a, &wire.Reply{
 			Attempt: k.attempts, Outcome: "aborted", Code: wire.CodeDeadline,
@@ -168,11 +174,12 @@ func (a *attempt) expired(k *Keeper) {
 
 // over ends a handover.
 func (k *Keeper) over(a *attempt, r *wire.Reply) {
+	k.attempt = nil
 	if r.Outcome == "final" && a.successor != nil && k.incumbent != a.successor {
 		k.up(a.successor) // it has not said so itself yet
 	}
-	k.attempt = nil
 	a.close()
+	k.timer.Stop() // a deadline of this handover is none of the next
 	k.step(onOver, r.Outcome)
 	k.last = r.Outcome
 	if r.Error != "" {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -87,6 +88,14 @@ const killSignal = 9
 func pidfdSignal(int, int) error { return unsupported("pidfd") }
 
 func notify(context.Context, string, string, []int) error { return unsupported("sd_notify") }
+
+func passCredentials(syscall.Conn) error { return unsupported("SO_PASSCRED") }
+
+func credentialsSpace() int { return 0 }
+
+func sender([]byte) int { return 0 }
+
+func acceptedInode(_, _ netip.AddrPort) (string, error) { return "", unsupported("sock_diag") }
 
 func monotonicUsec() uint64 { return 0 }
 

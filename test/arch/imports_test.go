@@ -31,7 +31,8 @@ var layout = []row{
 	{of: "host/internal", ours: list{"internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "host/cli", ours: list{"host/control", "host/demo", "host/doctor", "host/internal", "keeper", "internal/takeover", "internal/wire", "internal/peer", "internal/platform"}, others: anything},
 	{of: "host/cmd", ours: list{"host/cli", "host/demo", "keeper"}},
-	{of: "examples", ours: list{".", "keeper", "handovertest"}, others: anything},
+	{of: "contrib/grpc", ours: list{".", "handovertest"}, others: anything},
+	{of: "examples", ours: list{".", "keeper", "contrib", "handovertest"}, others: anything},
 	{of: "bench", ours: list{".", "keeper", "handovertest"}, others: anything},
 	{of: "test", ours: list{".", "keeper", "host", "handovertest", "internal"}, others: anything},
 }

@@ -1,0 +1,261 @@
+package keeper
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/handover-go/handover/internal/peer"
+	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// saved is what a keeper passes to the program that takes its place. Numbers of descriptors are valid in both.
+type saved struct {
+	Version     int
+	Name        string
+	Takeover    int
+	Client      int // the link of whoever asked, or -1
+	Incumbent   int // index of Generations
+	Generations []savedGeneration
+	Spare       []savedHolding
+	Highest     int
+	Attempts    uint32
+	Requests    uint32
+	Deaths      int
+	Restarts    int
+	Last        string
+	Running     savedStock
+	Previous    savedStock
+	Started     time.Time
+
+	descriptors []int // all that are named above
+}
+
+const savedVersion = 1
+
+type savedGeneration struct {
+	Child    bool
+	Pidfd    int
+	Link     int // -1: it has none
+	Rest     []byte
+	Number   int
+	Name     wire.Build
+	Standing wire.State
+	Since    time.Time
+	Build    savedStock
+	Held     []savedHolding
+}
+
+type savedHolding struct {
+	Spec wire.Listener
+	FD   int
+}
+
+type savedStock struct {
+	Digest, Origin, Path string
+	Size                 int64
+	ModTime              time.Time
+	Script               bool
+}
+
+// file has it in memory.
+func (s *saved) file() (*os.File, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return platform.Sealed("handover-keeper", b)
+}
+
+func (s *saved) disinherit() {
+	for _, fd := range s.descriptors {
+		_ = platform.Disinherit(fd)
+	}
+}
+
+// inherit notes a descriptor.
+func (s *saved) inherit(fd int) int {
+	s.descriptors = append(s.descriptors, fd)
+	return fd
+}
+
+func (s *saved) holdings(all []holding) (list []savedHolding) {
+	for _, h := range all {
+		list = append(list, savedHolding{h.spec, s.inherit(h.fd)})
+	}
+	return list
+}
+
+// save writes down what the next program must know.
+func (k *Keeper) save(s *saved, client *platform.Socket) error {
+	fd, err := platform.FD(k.door.listener)
+	if err != nil {
+		return err
+	}
+	s.Takeover, s.Client, s.Incumbent = s.inherit(fd), -1, -1
+	if client != nil {
+		if fd, err := platform.FD(client); err == nil {
+			s.Client = s.inherit(fd)
+		}
+	}
+	for i, g := range k.generations {
+		if g == k.incumbent {
+			s.Incumbent = i
+		}
+		proof, _, err := g.process.Pidfd()
+		if err != nil {
+			return err
+		}
+		saved := savedGeneration{
+			Child: g.child != nil, Pidfd: s.inherit(proof), Link: -1, Number: g.number, Name: g.Build, Standing: g.standing,
+			Since: g.since, Build: g.build.save(), Held: s.holdings(g.held),
+		}
+		if g.Link != nil {
+			if fd, err = platform.FD(g.socket); err != nil {
+				return err
+			}
+			rest, fds := g.Link.Rest()
+			if len(fds) > 0 {
+				return errors.New("a generation is in the middle of something: try again")
+			}
+			saved.Link, saved.Rest = s.inherit(fd), rest
+		}
+		s.Generations = append(s.Generations, saved)
+	}
+	s.Spare = s.holdings(k.spare)
+	s.Highest, s.Attempts, s.Requests = k.highest, k.attempts, k.requests
+	s.Deaths, s.Restarts, s.Last, s.Started = k.backoff.deaths, k.restarts, k.last, k.started
+	s.Running, s.Previous = k.shelf.running.save(), k.shelf.previous.save()
+	for _, b := range []stock{k.shelf.running, k.shelf.previous} {
+		if fd, ok := b.descriptor(); ok {
+			s.inherit(fd)
+		}
+	}
+	return nil
+}
+
+func (b stock) save() savedStock {
+	s := savedStock{Digest: b.Digest, Origin: b.Origin, Path: b.Path, Size: b.Size, Script: b.script}
+	if b.file != nil {
+		s.ModTime = b.file.ModTime()
+	}
+	return s
+}
+
+// descriptor is that of a build which is kept as an open file.
+func (b stock) descriptor() (fd int, ok bool) {
+	if !b.Held() {
+		return -1, false
+	}
+	_, err := fmt.Sscanf(b.Path, "/proc/self/fd/%d", &fd)
+	return fd, err == nil
+}
+
+// inherited reads what the program before this one knew. It returns nil where there was none. A program that is only tried ends
+// here.
+func inherited(config Config) (*saved, error) {
+	v := os.Getenv(stateVariable)
+	if v == "" {
+		return nil, nil
+	}
+	_ = os.Unsetenv(stateVariable)
+	s, err := readSaved(v, config)
+	if v == tryState {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	return s, err
+}
+
+func readSaved(v string, config Config) (*saved, error) {
+	fd, err := 3, error(nil)
+	if v != tryState {
+		if fd, err = strconv.Atoi(v); err != nil {
+			return nil, fmt.Errorf("%s=%q: it is set by a keeper for its next build alone; unset it", stateVariable, v)
+		}
+	}
+	f := os.NewFile(uintptr(fd), "keeper state")
+	defer func() { _ = f.Close() }()
+	s := &saved{}
+	if err := json.NewDecoder(f).Decode(s); err != nil {
+		return nil, fmt.Errorf("read what the keeper before this one knew: %w", err)
+	}
+	if s.Version != savedVersion {
+		return nil, fmt.Errorf("the keeper before this one writes its state in version %d, this one reads %d: restart the keeper instead", s.Version, savedVersion)
+	}
+	if s.Name != config.Name {
+		return nil, fmt.Errorf("the keeper before this one keeps service %q, this one %q", s.Name, config.Name)
+	}
+	return s, nil
+}
+
+// restore goes on with what the program before this one knew.
+func (k *Keeper) restore(s *saved) error {
+	for _, held := range s.Spare {
+		k.spare = append(k.spare, held.take())
+	}
+	k.highest, k.attempts, k.requests = s.Highest, s.Attempts, s.Requests
+	k.backoff.deaths, k.restarts, k.last, k.started = s.Deaths, s.Restarts, s.Last, s.Started
+	k.shelf.running, k.shelf.previous = k.shelf.restore(s.Running), k.shelf.restore(s.Previous)
+	for i, saved := range s.Generations {
+		g, err := k.restored(saved)
+		if err != nil {
+			return fmt.Errorf("go on with generation %d: %w", saved.Number, err)
+		}
+		k.generations = append(k.generations, g)
+		if i == s.Incumbent {
+			k.incumbent, k.state = g, serving
+		}
+	}
+	if s.Client >= 0 {
+		if client, err := platform.NewSocket(s.Client); err == nil {
+			link := peer.NewLink(client)
+			_ = link.Send(0, &wire.Reply{Outcome: "final", PID: os.Getpid(), Build: k.build.String()})
+			_ = link.Close()
+		}
+	}
+	k.log.Info("the keeper goes on", "service", k.config.Name, "build", k.build.String(), "generations", len(k.generations))
+	return nil
+}
+
+func (k *Keeper) restored(s savedGeneration) (*generation, error) {
+	proof, err := platform.PidfdFromFD(s.Pidfd)
+	if err != nil {
+		return nil, err
+	}
+	_ = platform.Disinherit(proof.FD())
+	g := &generation{
+		number: s.Number, build: k.shelf.restore(s.Build), standing: s.Standing, since: s.Since, answers: make(map[uint32]func(*wire.Reply)),
+	}
+	if s.Child {
+		g.child = k.nursery.adopt(proof, s.Standing.PID)
+		g.process = g.child
+	} else {
+		g.process = peer.Stranger(proof)
+	}
+	g.Peer = &peer.Peer{Process: g.process, Build: s.Name}
+	if s.Link >= 0 {
+		if g.socket, err = platform.NewSocket(s.Link); err != nil {
+			return nil, err
+		}
+		g.Link = peer.NewLink(g.socket)
+		g.Link.Continue(s.Rest, nil)
+	}
+	for _, held := range s.Held {
+		g.held = append(g.held, held.take())
+	}
+	return g, nil
+}
+
+// take makes the descriptor this program's, which others that it starts do not inherit.
+func (s savedHolding) take() holding {
+	_ = platform.Disinherit(s.FD)
+	return holding{s.Spec, s.FD}
+}
