@@ -42,12 +42,17 @@ func replacedTwice(t *testing.T, example string, generations int) {
 func start(t *testing.T, example string, env ...string) *handovertest.Running {
 	t.Helper()
 	address := handovertest.FreeAddress(t)
+	return startWho(t, example, address, func(ctx context.Context) (int, error) { return who(ctx, address) }, env...)
+}
+
+// startWho is start for an example that is asked in its own way who answers.
+func startWho(t *testing.T, example, address string, who func(context.Context) (int, error), env ...string) *handovertest.Running {
+	t.Helper()
 	return handovertest.Start(t, handovertest.Service{
 		Path: handovertest.Build(t, example, "-ldflags=-X main.build=v1"),
 		Env: append(env, "ADDR="+address, "HANDOVER_PROBATION=200ms",
 			"GORACE=atexit_sleep_ms=0"), // else each process takes a second to leave
-		Address: address,
-		Who:     func(ctx context.Context) (int, error) { return who(ctx, address) },
+		Address: address, Who: who,
 	})
 }
 

@@ -132,9 +132,9 @@ func (a *attempt) lost(k *Keeper, g *generation, how string) {
 		}
 	case a.incumbent:
 		a.incumbent = nil
-		switch {
-		case a.successor == nil:
-		case a.successor == k.incumbent:
+		switch a.successor {
+		case nil:
+		case k.incumbent:
 			k.over(a, a.final(k))
 		default: // it serves when it is ready, and nobody else sees to that any more
 			k.timer.Reset(k.config.ReadyTimeout)

@@ -57,8 +57,8 @@ func (s *speaker) play(p part) error {
 		for _, fd := range f.Descriptors {
 			_ = platform.CloseFD(fd)
 		}
-		switch kind := f.Kind(); {
-		case kind == p.breaks:
+		switch f.Kind() {
+		case p.breaks:
 			if _, err := told.ReadString('\n'); err != nil {
 				return err
 			}
@@ -67,7 +67,7 @@ func (s *speaker) play(p part) error {
 			}
 			_, err := io.Copy(io.Discard, told)
 			return err
-		case kind == p.returns:
+		case p.returns:
 			err = s.say(wire.KindReturn, fields{"reason": "seen enough"})
 		}
 		if err != nil {

@@ -23,7 +23,7 @@ func flawed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if flaw == "spin" && (spins.Load() || r.URL.Query().Get("id") == "spin") {
 			spins.Store(true)
-			for { //nolint:revive // nothing in it is where the runtime could stop it
+			for { //nolint:staticcheck // SA5002: it is to spin, and nothing in it is where the runtime could stop it
 			}
 		}
 		if r.URL.Query().Get("id") != "check" {
