@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -128,6 +130,53 @@ func sameBinding(ctx context.Context, wanted, spec wire.Listener) bool {
 	return err == nil && slices.ContainsFunc(ips, func(ip netip.Addr) bool { return ip.Unmap() == bound.Addr().Unmap() })
 }
 
+// bind makes the socket.
+func (s *sockets) bind(ctx context.Context, spec wire.Listener) (ln net.Listener, pc net.PacketConn, err error) {
+	if spec.Packet {
+		pc, err = s.config.ListenPacket(ctx, spec.Network, spec.Address)
+		return nil, pc, err
+	}
+	ln, err = s.config.Listen(ctx, spec.Network, spec.Address)
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // the path is the service's, not this generation's
+	}
+	return ln, nil, err
+}
+
+// bindAnew makes a unix socket at a path that exists, if nobody has the one there open any more: a killed process leaves its path
+// behind. The lock, on the directory, keeps two processes from each removing what the other has just made.
+func (s *sockets) bindAnew(ctx context.Context, spec wire.Listener, inUse error) (net.Listener, net.PacketConn, error) {
+	unlock, err := platform.LockDir(filepath.Dir(spec.Address))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (%w)", inUse, err)
+	}
+	defer unlock()
+	if err := removeStale(ctx, spec); err != nil {
+		return nil, nil, fmt.Errorf("%w (%w)", inUse, err)
+	}
+	return s.bind(ctx, spec)
+}
+
+func removeStale(ctx context.Context, spec wire.Listener) error {
+	switch info, err := os.Lstat(spec.Address); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&os.ModeSocket == 0:
+		return errors.New("what is there is no socket: remove it, or listen elsewhere")
+	}
+	c, err := (&net.Dialer{}).DialContext(ctx, spec.Network, spec.Address)
+	switch {
+	case err == nil:
+		_ = c.Close()
+		return errors.New("another process answers there")
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return err
+	}
+	return os.Remove(spec.Address)
+}
+
 // open makes the socket, or uses the inherited one.
 func (s *sockets) open(ctx context.Context, from *inherited, spec wire.Listener) (raw rawSocket, err error) {
 	var ln net.Listener
@@ -144,12 +193,9 @@ func (s *sockets) open(ctx context.Context, from *inherited, spec wire.Listener)
 		if err != nil {
 			err = fmt.Errorf("listen: adopt %s: %w", from.spec.Key(), err)
 		}
-	case spec.Packet:
-		pc, err = s.config.ListenPacket(ctx, spec.Network, spec.Address)
 	default:
-		ln, err = s.config.Listen(ctx, spec.Network, spec.Address)
-		if u, ok := ln.(*net.UnixListener); ok {
-			u.SetUnlinkOnClose(false) // the path is the service's, not this generation's
+		if ln, pc, err = s.bind(ctx, spec); errors.Is(err, syscall.EADDRINUSE) && isUnix(spec.Network) && !strings.HasPrefix(spec.Address, "@") {
+			ln, pc, err = s.bindAnew(ctx, spec, err)
 		}
 	}
 	switch {

@@ -23,6 +23,8 @@ func (l *life) happened(r peer.Report) {
 		l.frame(r.Frame)
 	case r.On == peer.Spoke:
 		l.drainerFrame(r.Peer, r.Frame)
+	case mine && r.On == peer.Died && l.ofKeeper && l.state == joining && !l.offer.heard:
+		l.raise(onAbort, "the keeper died before anyone had made an offer: another generation may serve")
 	case mine:
 		l.raise(endings[r.On], r.Why)
 	case r.On == peer.LinkEnded:

@@ -29,7 +29,8 @@ type life struct {
 	attempt    *attempt     // the one under way, as the incumbent sees it
 	offer      *offer       // the one this generation came from, as the successor sees it
 	peer       *peer.Peer   // the other side of the handover under way; when leaving, where connections go
-	keeper     *keeper      // nil without one
+	ofKeeper   bool         // a keeper started this process
+	keeper     *keeper      // nil without one, and once it has died
 	watchers   []watcher    // of the state
 	drainers   []*peer.Peer // generations that have left and still hold connections
 	follow     follow       // connections on their way out
@@ -187,7 +188,7 @@ func (l *life) act(a action, e event, why string) {
 		l.follow.lost()
 		if l.ended {
 			l.follow.retire() // nobody serves, and nobody is to
-			l.timer.shorten(hastened)
+			l.timer.shorten(l.process.config.StopTimeout)
 		}
 	case doEnd:
 		l.end(why)

@@ -133,7 +133,12 @@ func parent(socket *platform.Socket) (*peer.Peer, error) {
 // begin begins the life: of a successor, if there is an incumbent.
 func (p *Process) begin(ctx context.Context, incumbent *peer.Peer, keeperSocket *platform.Socket) error {
 	l := newLife(p, starting)
-	if keeperSocket != nil {
+	l.ofKeeper = keeperSocket != nil
+	if l.ofKeeper && incumbent == nil {
+		_ = keeperSocket.Close()
+		return fmt.Errorf("%w: the keeper died before anyone had made an offer: another generation may serve", ErrAborted)
+	}
+	if l.ofKeeper {
 		if err := l.parentKeeper(keeperSocket); err != nil {
 			return fmt.Errorf("greet the keeper: %w", err)
 		}

@@ -14,6 +14,7 @@ type offer struct {
 	attempt    uint32
 	incumbent  int // its generation
 	inherited  []*inherited
+	heard      bool          // OFFER came: the incumbent is who it says
 	received   int           // of them, how many descriptors have come
 	complete   chan struct{} // closed when New may go on
 	generation int           // this process's, from COMMIT
@@ -67,7 +68,7 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 	}
 	l.peer.Generation, l.peer.Build, l.peer.Features = m.Generation, m.Build, m.Features
 	l.peer.Protocol = wire.Range{Min: m.Protocol, Max: m.Protocol}
-	l.offer.attempt, l.offer.incumbent = f.Attempt, m.Generation
+	l.offer.heard, l.offer.attempt, l.offer.incumbent = true, f.Attempt, m.Generation
 	l.attempts = f.Attempt
 	l.generation, l.consumed = m.Generation+1, m.Generation+1 // until COMMIT says otherwise
 	l.process.setGeneration(l.generation)

@@ -15,6 +15,9 @@ func ending(r control.Result) (text string) {
 	switch r.Outcome {
 	case "final":
 		text = fmt.Sprintf("generation %d pid %d serves", r.Generation, r.PID)
+		if r.Generation == 0 {
+			text = fmt.Sprintf("keeper pid %d goes on as %s", r.PID, r.Build)
+		}
 	case "":
 		return ""
 	default:

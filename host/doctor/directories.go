@@ -100,17 +100,11 @@ func (h *Host) sockets(context.Context) []Finding {
 // stateDir is where a keeper keeps builds, which it starts from there.
 func (h *Host) stateDir(context.Context) []Finding {
 	const check = "state dir"
-	bad := Warn // as a service alone needs none
-	for _, s := range h.Services {
-		if s.Status != nil && s.Status.Keeper != nil {
-			bad = Fail
-		}
-	}
 	if err := writable(h.StateDir); err != nil {
-		return found(check, bad, "a keeper could not keep builds: "+err.Error(), "StateDirectory= in the unit, or HANDOVER_STATE_DIR to a directory that the user of the keeper can write")
+		return found(check, Warn, "a keeper keeps builds as open files, which its own end does not survive: "+err.Error(), "StateDirectory= in the unit, or HANDOVER_STATE_DIR to a directory that the user of the keeper can write")
 	}
 	if no, err := h.NoExec(existing(h.StateDir)); err == nil && no {
-		return found(check, bad, h.StateDir+" is mounted noexec: a build that is kept there could not be started", "HANDOVER_STATE_DIR to a directory on another file system")
+		return found(check, Warn, h.StateDir+" is mounted noexec: a build that is kept there could not be started", "HANDOVER_STATE_DIR to a directory on another file system")
 	}
 	return well(check, h.StateDir)
 }

@@ -3,8 +3,9 @@ package peer
 import (
 	"context"
 	"net"
-	"os"
 	"syscall"
+
+	"github.com/handover-go/handover/internal/platform"
 )
 
 // Stream is a connection whose descriptor can be passed on.
@@ -19,12 +20,7 @@ func Connected(ctx context.Context, network string) (ours, theirs Stream, err er
 	address := "127.0.0.1:0"
 	switch network {
 	case "unix":
-		dir, err := os.MkdirTemp("", "handover-")
-		if err != nil {
-			return nil, nil, err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		address = dir + "/preview"
+		return unixPair()
 	case "tcp6":
 		address = "[::1]:0"
 	}
@@ -44,9 +40,18 @@ func Connected(ctx context.Context, network string) (ours, theirs Stream, err er
 			return nil, nil, err
 		}
 		// Anybody may connect to a port: only our own connection is of use.
-		if network == "unix" || other.RemoteAddr().String() == one.LocalAddr().String() {
+		if other.RemoteAddr().String() == one.LocalAddr().String() {
 			return one.(Stream), other.(Stream), nil
 		}
 		_ = other.Close()
 	}
+}
+
+// unixPair needs no path, and so no directory that this process could write.
+func unixPair() (ours, theirs Stream, err error) {
+	a, b, err := platform.UnixPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	return a, b, nil
 }

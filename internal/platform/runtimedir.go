@@ -28,3 +28,11 @@ func Lock(path string) (unlock func(), err error) {
 	}
 	return unlock, nil
 }
+
+// LockDir is Lock on a directory itself: nothing is made in it.
+func LockDir(path string) (unlock func(), err error) {
+	if unlock, err = lockDir(path); err != nil {
+		return nil, fmt.Errorf("lock %q: %w", path, err)
+	}
+	return unlock, nil
+}

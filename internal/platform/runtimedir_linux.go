@@ -76,6 +76,19 @@ func lock(path string) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
+	return lockFile(f)
+}
+
+func lockDir(path string) (func(), error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return lockFile(f)
+}
+
+// lockFile locks f, and closes it at the unlock.
+func lockFile(f *os.File) (func(), error) {
 	fd, err := FD(f)
 	if err == nil {
 		err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)

@@ -65,6 +65,15 @@ func SocketPair() (a, b *Socket, err error) {
 	return a, b, nil
 }
 
+// UnixPair makes two connected stream sockets without a path. The caller owns both.
+func UnixPair() (a, b *net.UnixConn, err error) {
+	x, y, err := SocketPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	return x.conn, y.conn, nil
+}
+
 // NewSocket takes ownership of an inherited or received descriptor, which must be a connected unix stream socket;
 // it is closed on any error. A peer that has gone already is no error here: Recv answers io.EOF.
 func NewSocket(fd int) (*Socket, error) {

@@ -107,4 +107,6 @@ func findRuntimeDir(string) (string, error) { return "", unsupported("runtime di
 
 func runtimeDir(string) (string, error) { return "", unsupported("runtime directory") }
 
+func lockDir(string) (func(), error) { return nil, unsupported("file lock") }
+
 func lock(string) (func(), error) { return nil, unsupported("file lock") }

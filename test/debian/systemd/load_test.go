@@ -29,7 +29,7 @@ type load struct {
 func (s *service) drive() *load {
 	s.t.Helper()
 	// Nothing that the driver does for a test lasts longer than its machine.
-	l := &load{t: s.t, driver: s.command(context.Background(), "driver", "-address=127.0.0.1:8080", "-ledger=/var/lib/my-service")}
+	l := &load{t: s.t, driver: s.command(context.Background(), "driver", "-address=127.0.0.1:8080", "-ledger="+ledger)}
 	l.driver.Stderr = &l.faults
 	var err error
 	if l.input, err = l.driver.StdinPipe(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
@@ -16,37 +17,54 @@ import (
 const (
 	unit   = "my-service.service"
 	socket = "my-service.socket"
-	units  = "../../../deploy/systemd/handover-alone"
+	units  = "../../../deploy/systemd/"
+	ledger = "/var/lib/my-service-ledger"
 
 	watchdog       = 2 * time.Second
 	upgradeTimeout = 30 * time.Second
 	eventTimeout   = 15 * time.Second
 )
 
-// The programs run in the tree, whose C library is not the host's: they bring their own.
-var static = []string{"-tags=netgo,osusergo", "-ldflags=-linkmode=external -extldflags=-static"}
+// static builds a program for the tree, whose C library is not the host's: it brings its own.
+func static(t *testing.T, pkg, ldflags string) string {
+	t.Helper()
+	return handovertest.Build(t, pkg, "-tags=netgo,osusergo", "-ldflags=-linkmode=external -extldflags=-static "+ldflags)
+}
 
 // settings quicken the unit for tests, and let the driver see what each process accepted.
 const settings = `[Service]
 WatchdogSec=2s
 TimeoutStopSec=20s
-Environment=HANDOVER_PROBATION=1s HANDOVERTEST_LEDGER=%S/my-service GORACE=atexit_sleep_ms=0
-StateDirectory=my-service
+Environment=HANDOVER_PROBATION=1s HANDOVERTEST_LEDGER=%S/my-service-ledger GORACE=atexit_sleep_ms=0
+StateDirectory=my-service-ledger
 `
 
-// service is the unit of deploy/systemd in a machine.
+// service is a unit of deploy/systemd in a machine.
 type service struct{ *machine }
 
-// install puts the unit into the machine, with more settings, and does not start it.
+// install puts the unit of a service alone into the machine, with more settings, and does not start it.
 func (m *machine) install(more string) *service {
 	m.t.Helper()
-	m.copy(units+".service", "/etc/systemd/system/"+unit, 0o644)
-	m.copy(units+".socket", "/etc/systemd/system/"+socket, 0o644)
+	return m.installUnit("handover-alone", more)
+}
+
+func (m *machine) installUnit(name, more string) *service {
+	m.t.Helper()
+	m.copy(units+name+".service", "/etc/systemd/system/"+unit, 0o644)
+	m.copy(units+name+".socket", "/etc/systemd/system/"+socket, 0o644)
 	m.write("/etc/systemd/system/"+unit+".d/test.conf", []byte(settings+more), 0o644)
-	m.copy(handovertest.Build(m.t, "./service", static...), "/usr/local/bin/my-service", 0o755)
-	m.copy(handovertest.Build(m.t, "./driver", static...), "/usr/local/bin/driver", 0o755)
+	m.copy(static(m.t, "./driver", ""), "/usr/local/bin/driver", 0o755)
+	s := &service{m}
+	s.deploy("")
 	m.run("systemctl", "daemon-reload")
-	return &service{m}
+	return s
+}
+
+// deploy installs a build of the service, by rename, which has a flaw if one is named.
+func (s *service) deploy(flaw string) {
+	s.t.Helper()
+	s.copy(static(s.t, "./service", "-X main.flaw="+flaw), "/usr/local/bin/my-service.new", 0o755)
+	s.run("mv", "/usr/local/bin/my-service.new", "/usr/local/bin/my-service")
 }
 
 // start starts the unit; as it is of Type=notify, it serves then.

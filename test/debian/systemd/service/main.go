@@ -1,4 +1,6 @@
 // Command service is what the units of deploy/systemd run in tests. It serves handovertest's clients on port 8080.
+//
+//	go build -ldflags "-X main.flaw=unhealthy"
 package main
 
 import (
@@ -13,7 +15,16 @@ import (
 	"github.com/handover-go/handover/handovertest"
 )
 
+// flaw is one of
+//
+//	exit        ends with status 1 before it calls New
+//	unhealthy   answers 503 at /healthz
+var flaw string
+
 func main() {
+	if flaw == "exit" {
+		os.Exit(1)
+	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)).With("from", os.Getpid()))
 	if err := run(context.Background()); err != nil {
 		slog.Error("service ended", "error", err)
@@ -37,6 +48,7 @@ func run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", handovertest.HandlerFor(p.Generation))
 	mux.HandleFunc("/hold", hold)
+	mux.HandleFunc("/healthz", health)
 	srv := &http.Server{Handler: mux}
 	if err := handovertest.RecordAccepts(srv); err != nil {
 		return err
@@ -52,4 +64,10 @@ func hold(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, strconv.Itoa(os.Getpid())+"\n")
 	http.NewResponseController(w).Flush()
 	<-r.Context().Done()
+}
+
+func health(w http.ResponseWriter, _ *http.Request) {
+	if flaw == "unhealthy" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
 }

@@ -1,0 +1,33 @@
+//go:build debian
+
+package systemd
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/handover-go/handover/test/docs"
+)
+
+const operations = "../../../docs/operations.md"
+
+// The page installs both units, one after the other, from a directory with the repository's deploy and a CI's build.
+func TestCommandsForSystemdWork(t *testing.T) {
+	blocks, err := docs.Commands(operations, "systemd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := boot(t)
+	m.write("/etc/systemd/system/"+unit+".d/test.conf", []byte("[Service]\nEnvironment=HANDOVER_PROBATION=1s GORACE=atexit_sleep_ms=0\n"), 0o644)
+	for _, file := range []string{"handover-keeper.service", "handover-alone.service"} {
+		m.copy(units+file, filepath.Join("/work/deploy/systemd", file), 0o644)
+	}
+	m.copy(static(t, command, ""), "/work/build/handover", 0o755)
+	m.copy(static(t, "./service", ""), "/work/build/my-service", 0o755)
+	m.write("/work/commands", []byte("cd /work\n"+docs.Script(filepath.Base(operations), blocks)), 0o644)
+	said := m.run("bash", "/work/commands")
+	if !strings.Contains(said, unit+" is set up for handovers") { // the doctor's judgement
+		t.Error(said)
+	}
+}

@@ -1,0 +1,150 @@
+package keeper
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// TestKilledServiceIsServedAgainAndRefusesNobody kills the only generation, under load: who connects meanwhile waits in the queue of
+// the listener, which the keeper holds, and the next generation, of the same build, answers.
+func TestKilledServiceIsServedAgainAndRefusesNobody(t *testing.T) {
+	t.Parallel()
+	r := start(t, kept{flags: []string{"-steady", "1ms"}}).drive()
+	var gaps, starts []time.Duration
+	for range times(5) {
+		r.renew()
+		pid, starting, serves := r.PID(), r.Watch(says(runs)), r.Watch(says(up))
+		died := r.kill(pid)
+		if next := r.PID(); next == pid {
+			t.Fatalf("process %d answers after its death", pid)
+		}
+		gaps = append(gaps, time.Since(died))
+		begun := r.line(starting)
+		starts = append(starts, written(t, r.line(serves)).Sub(written(t, begun)))
+		r.answers()
+		if report := r.load.Snapshot(); report.Refused > 0 {
+			t.Fatalf("refused: %s\n%s", report, r.Output(60))
+		}
+	}
+	r.assertAlone()
+	report := r.finishAfterCrash()
+	slices.Sort(gaps)
+	slices.Sort(starts)
+	t.Logf("%d deaths: from kill to first answer median %s, max %s; of it the service's own start median %s; %d requests, %d refused, %d lost in crashes, %d unwritten",
+		len(gaps), gaps[len(gaps)/2], gaps[len(gaps)-1], starts[len(starts)/2], report.Requests, report.Refused, report.LostInCrash, report.Unwritten)
+	r.upgrades()
+}
+
+// moments of a handover, by what is said at each.
+var moments = map[string]string{
+	"when the successor is started":     launched,
+	"when the successor is offered":     "event=OFFER to=preparing",
+	"when the successor checks itself":  `event="Run called" to=checking`,
+	"when the successor is ready":       "from=awaiting event=READY",
+	"when the handover is committed":    "event=IMPORTED to=committed",
+	"on probation":                      "event=SERVING to=probation",
+	"when the handover is final":        succeeded,
+	"when the successor is taken back":  "event=RETURN to=reclaiming",
+	"when the incumbent has taken back": "event=RETURNED to=serving",
+}
+
+// TestKilledDuringAHandoverTheServiceGoesOn kills the incumbent, the successor, or both at moments of a handover. Nobody is
+// refused, nothing is lost but what the killed had accepted, and the keeper upgrades the service afterwards.
+func TestKilledDuringAHandoverTheServiceGoesOn(t *testing.T) {
+	for moment, line := range moments {
+		for _, victim := range []string{"incumbent", "successor", "both"} {
+			t.Run(victim+" "+moment, func(t *testing.T) {
+				t.Parallel()
+				r := start(t, kept{env: []string{"HANDOVER_PROBATION=500ms"}, flags: []string{"-steady", "1ms"}}).drive()
+				returns := strings.Contains(moment, "back")
+				if returns {
+					r.swap(build(t, "failing"))
+				}
+				begun, proves, comes := r.Watch(says(launched)), r.Watch(says(proving)), r.Watch(says(line))
+				pids := map[string]int{"incumbent": r.PID()}
+				r.Signal(r.keeper, syscall.SIGUSR2)
+				pids["successor"] = number(t, r.line(begun), "pid")
+				if returns {
+					r.line(proves)
+					r.get("/?id=fail")
+				}
+				r.line(comes)
+				for who, pid := range pids {
+					if who == victim || victim == "both" {
+						r.strike(pid)
+					}
+				}
+				r.swap(build(t, ""))
+				r.answers()
+				if report := r.load.Snapshot(); report.Refused > 0 {
+					t.Errorf("refused: %s", report)
+				}
+				r.settled()
+				r.upgradesSoon()
+				r.finishAfterCrash()
+				r.assertAlone()
+			})
+		}
+	}
+}
+
+// TestServiceWhoseOnlySuccessorHangsIsStartedAgain kills the incumbent while the successor does not become ready: when it has had
+// the time to, it is killed, and the build that served is started again.
+func TestServiceWhoseOnlySuccessorHangsIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	r := start(t, kept{env: []string{"HANDOVER_READY_TIMEOUT=1s"}}).drive()
+	incumbent := r.PID()
+	r.swap(build(t, "hang"))
+	adopts, starting := r.Watch(says("event=OFFER to=preparing")), r.Watch(says(runs))
+	replies := r.asking(&wire.Upgrade{})
+	r.line(adopts)
+	r.kill(incumbent)
+	r.line(starting)
+	r.answers()
+	if reply := <-replies; reply == nil || reply.Outcome != "aborted" || !strings.Contains(reply.Error, "the service has died") {
+		t.Errorf("reply %+v", reply)
+	}
+	r.settled()
+	if report := r.finishAfterCrash(); report.Refused > 0 {
+		t.Errorf("refused: %s", report)
+	}
+	r.upgrades()
+}
+
+// strike kills a process if it lives still: a generation that has handed over may end just now.
+func (r *run) strike(pid int) {
+	r.t.Helper()
+	at := time.Now()
+	if r.sends(pid, syscall.SIGKILL) {
+		r.AwaitExit(pid)
+		r.load.Killed(pid, at)
+	}
+}
+
+// sends sends a signal to a process of the service, if it lives still.
+func (r *run) sends(pid int, signal syscall.Signal) bool {
+	r.t.Helper()
+	for _, p := range r.Family() {
+		if p.PID == pid && p.State != "Z" {
+			return syscall.Kill(pid, signal) == nil
+		}
+	}
+	return false
+}
+
+// upgradesSoon upgrades the service, as soon as what is under way is over.
+func (r *run) upgradesSoon() {
+	r.t.Helper()
+	r.eventually("a handover that is final", func() (any, bool) {
+		reply := r.ask(&wire.Upgrade{})
+		if reply.Outcome != "final" && reply.Code != wire.CodeBusy && reply.Code != wire.CodeDenied {
+			r.t.Fatalf("reply %+v\n%s", reply, r.Output(80))
+		}
+		return reply, reply.Outcome == "final"
+	})
+}

@@ -1,0 +1,200 @@
+package keeper
+
+import (
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/handover-go/handover/internal/wire"
+)
+
+// orphan kills the keeper, and waits until the generation that serves knows.
+func (r *run) orphan() {
+	r.t.Helper()
+	w := r.Watch(says(alone))
+	r.Kill(r.keeper)
+	r.line(w)
+}
+
+// adopt starts a new keeper, and waits until it knows that the service serves.
+func (r *run) adopt(flags ...string) {
+	r.t.Helper()
+	before, w := r.keeper, r.Watch(saysAny(known, noKeeper))
+	r.another(flags...)
+	if line := r.line(w); !strings.Contains(line, known) {
+		r.t.Fatalf("no new keeper: %s\n%s", line, r.Output(60))
+	}
+	r.settled()
+	if r.keeper == before {
+		r.t.Fatalf("process %d still keeps the service", before)
+	}
+}
+
+// TestServiceOutlivesItsKeeperAndTakesTheNext kills the keeper, under load. The service goes on, and is upgraded without it; the
+// next keeper holds its listeners, restarts what served, and upgrades it.
+func TestServiceOutlivesItsKeeperAndTakesTheNext(t *testing.T) {
+	t.Parallel()
+	r := start(t, kept{flags: []string{"-steady", "1ms"}}).drive()
+	incumbent := r.PID()
+	r.orphan()
+	r.assertServes(incumbent)
+
+	final := r.Watch(says(succeeded))
+	r.Signal(incumbent, syscall.SIGUSR2)
+	r.line(final)
+	if reply := r.ask(&wire.Upgrade{}); reply.Outcome != "final" || reply.Generation != 3 {
+		t.Errorf("reply %+v, want generation 3 final", reply)
+	}
+	serving := r.PID()
+	r.assertServes(serving)
+
+	r.adopt("-steady", "1ms")
+	r.assertServes(serving)
+	r.finish()
+	r.drive()
+	starting := r.Watch(says(runs))
+	r.kill(serving)
+	if line := r.line(starting); attribute(line, "build") == "" {
+		t.Error(line)
+	}
+	r.answers()
+	if report := r.load.Snapshot(); report.Refused > 0 {
+		t.Errorf("refused: %s", report)
+	}
+	r.settled()
+	r.finishAfterCrash()
+	r.drive()
+	for generation := 5; generation < 8; generation++ {
+		line := r.upgrade()
+		r.wantFinal(line)
+		if number(t, line, "generation") != generation {
+			t.Errorf("%q, want generation %d", line, generation)
+		}
+	}
+	r.assertAlone()
+	r.finish()
+}
+
+// TestNextKeeperRestartsTheBuildThatServes has the file replaced before a keeper comes that never started it.
+func TestNextKeeperRestartsTheBuildThatServes(t *testing.T) {
+	t.Parallel()
+	r := start(t, kept{program: version(t, "old"), flags: []string{"-steady", "1ms"}})
+	r.orphan()
+	r.swap(version(t, "new"))
+	r.adopt("-steady", "1ms")
+	serving := r.PID()
+	r.eventually("the build that serves kept", func() (any, bool) {
+		s := r.ask(status).Status.Keeper
+		return s, s.Running != ""
+	})
+	serves := r.Watch(says(`msg="serving on probation" build=`))
+	r.kill(serving)
+	if line := r.line(serves); attribute(line, "build") != "old" {
+		t.Errorf("%q, want the build that served", line)
+	}
+	r.settled()
+	r.wantFinal(r.upgrade())
+	if reply := r.ask(&wire.Upgrade{Rollback: true}); reply.Outcome != "final" {
+		t.Errorf("reply %+v", reply)
+	}
+	r.assertAlone()
+}
+
+// TestKeeperKilledDuringAHandover kills it at moments of a handover, and stops it: the handover ends well, and nothing is lost.
+func TestKeeperKilledDuringAHandover(t *testing.T) {
+	for name, moment := range map[string]struct {
+		line  string
+		flags []string
+	}{
+		"when it has started the successor":     {launched, nil},
+		"when the successor is offered":         {"event=OFFER to=preparing", nil},
+		"when the successor checks itself":      {`event="Run called" to=checking`, nil},
+		"when the keeper's check is awaited":    {`event="Run called" to=checking`, healthy("/?id=health")},
+		"when the successor is ready":           {"from=awaiting event=READY", nil},
+		"when the handover is committed":        {"event=IMPORTED to=committed", nil},
+		"on probation":                          {"event=SERVING to=probation", nil},
+		"on probation that the keeper prolongs": {"event=SERVING to=probation", healthy("/slow?id=check&ms=300")},
+		"when it is final":                      {succeeded, nil},
+	} {
+		for signal, what := range map[syscall.Signal]string{syscall.SIGKILL: "killed", syscall.SIGSTOP: "stopped"} {
+			t.Run(what+" "+name, func(t *testing.T) {
+				t.Parallel()
+				r := start(t, kept{flags: moment.flags, env: []string{"HANDOVER_PROBATION=300ms"}}).drive()
+				comes := r.Watch(says(moment.line))
+				// Killed before it gave the successor to the incumbent, it leaves a process that ends, and no handover.
+				outcome := r.Watch(saysAny(succeeded, aborted, resumed, orphaned, `msg="service ended"`))
+				r.Signal(r.keeper, syscall.SIGUSR2)
+				r.line(comes)
+				if signal == syscall.SIGKILL {
+					r.Kill(r.keeper)
+				} else {
+					r.Signal(r.keeper, signal)
+					still := time.NewTimer(200 * time.Millisecond)
+					<-still.C
+					r.Signal(r.keeper, syscall.SIGCONT)
+				}
+				t.Log(strings.Join(strings.Fields(r.line(outcome))[2:], " "))
+				r.answers()
+				if signal == syscall.SIGKILL {
+					r.adoptSoon()
+				}
+				r.upgrades()
+				r.finish()
+			})
+		}
+	}
+}
+
+// adoptSoon starts a new keeper. One that comes in the middle of a handover is turned away.
+func (r *run) adoptSoon() {
+	r.t.Helper()
+	for {
+		w := r.Watch(saysAny(known, noKeeper))
+		r.another()
+		line := r.line(w)
+		if strings.Contains(line, known) {
+			break
+		}
+		if !strings.Contains(line, "busy") {
+			r.t.Fatalf("no new keeper: %s\n%s", line, r.Output(60))
+		}
+	}
+	r.settled()
+}
+
+// TestSecondKeeperIsTurnedAway starts one while the first lives: it says why, and nothing changes.
+func TestSecondKeeperIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	r := start(t, kept{}).drive()
+	same, pid, w := r.sameDescriptors(), r.PID(), r.Watch(says(noKeeper))
+	r.another()
+	said := attribute(r.line(w), "error")
+	for _, part := range []string{`keep service "shop"`, "denied", `service "shop" has a keeper, process ` + strconv.Itoa(r.keeper)} {
+		if !strings.Contains(said, part) {
+			t.Errorf("it says %q, want %q", said, part)
+		}
+	}
+	r.assertServes(pid)
+	same()
+	r.upgrades()
+	r.finish()
+}
+
+// TestProcessStartedByHandCannotJoinAKeptService starts the service by hand: it says why it cannot, and nothing changes.
+func TestProcessStartedByHandCannotJoinAKeptService(t *testing.T) {
+	t.Parallel()
+	r := start(t, kept{}).drive()
+	pid, w := r.PID(), r.Watch(says(`msg="service ended"`))
+	r.byHand(strconv.Itoa(pid), r.program)
+	said := attribute(r.line(w), "error")
+	for _, part := range []string{"denied", `service "shop" has a keeper, process ` + strconv.Itoa(r.keeper), "ask it for an upgrade"} {
+		if !strings.Contains(said, part) {
+			t.Errorf("it says %q, want %q", said, part)
+		}
+	}
+	r.assertServes(pid)
+	r.upgrades()
+	r.finish()
+}
