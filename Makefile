@@ -8,8 +8,8 @@ PLATFORMS := $(foreach os,linux darwin freebsd windows,$(os)/amd64 $(os)/arm64)
 # -count=1: tests of real processes, and of the tree itself, have inputs that the test cache does not see.
 # The race detector needs a C compiler; where there is none, the tests run without it.
 RACE     := $(if $(shell command -v $(shell go env CC)),-race)
-# One package at a time, as they start processes and measure what clients notice; within one, much of the time is waiting.
-GOTEST   := go test $(RACE) -count=1 -p 1 -parallel 4 -timeout $(or $(TIMEOUT),15m)
+# Much of the time is waiting for real processes; more at a time would make them wait for each other.
+GOTEST   := go test $(RACE) -count=1 -p 2 -parallel 4 -timeout $(or $(TIMEOUT),15m)
 FUZZTIME ?= 30s
 SOAK     ?= 10m
 SEED     := $(or $(SEED),$(shell date +%s))
