@@ -42,6 +42,7 @@ type conn struct {
 	arrival  *arrival      // of a connection that was given, until its first request is read
 	unread   []byte        // came along with a given connection
 	shift    time.Duration // what arrival adds to deadlines
+	luggage  *luggage      // of a session that was let go
 	inflow   inflow        // what the client has sent
 }
 
@@ -142,7 +143,9 @@ func (c *conn) leaveLocked(room int) bool {
 		return !c.waiting() && (!c.unasked() || time.Since(c.accepted) > freshGrace)
 	}
 	c.taken = true
-	c.ln.set.captured(c)
+	if !c.ln.set.captured(c) {
+		_ = c.Conn.Close()
+	}
 	return true
 }
 
@@ -347,7 +350,12 @@ func (c *conn) unasked() bool { return c.phase == fresh && (c.arrival == nil || 
 
 // describe says what the next process must know of a captured connection.
 func (c *conn) describe(id uint64) wire.Conn {
-	w := wire.Conn{ID: id, Key: c.ln.spec.Key(), Type: wire.ConnHTTP1, Fresh: c.unasked(), Age: time.Since(c.accepted)}
+	w := wire.Conn{ID: id, Key: c.ln.spec.Key(), Age: time.Since(c.accepted)}
+	if l := c.luggage; l != nil {
+		w.Type, w.Name, w.Unread, w.State = wire.ConnSession, l.kind, l.unread, l.state
+		return w
+	}
+	w.Type, w.Fresh = wire.ConnHTTP1, c.unasked()
 	if !c.deadline.IsZero() {
 		w.Wait = max(time.Until(c.deadline), time.Nanosecond)
 	}

@@ -14,6 +14,6 @@
 // documentation of [Process].
 //
 // A service with several listeners, background work or checks of its own uses [New], [Process.Listen], [Process.ListenPacket],
-// [Process.Attach], [Process.WhileServing] and [Process.Run]. Handovers work on Linux; elsewhere the service is served plainly, and
+// [Process.Attach], [Process.WhileServing] and [Process.Run]; connections whose protocol is its own live on by [Process.Sessions]. Handovers work on Linux; elsewhere the service is served plainly, and
 // [Process.Upgrade] answers [errors.ErrUnsupported].
 package handover

@@ -41,3 +41,16 @@ func short(d time.Duration) string {
 	}
 	return s
 }
+
+// TestCurrentHandlerInTheDocument holds docs/sessions.md to the example that it shows.
+func TestCurrentHandlerInTheDocument(t *testing.T) {
+	b, err := os.ReadFile("examples/session/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, handler, found := strings.Cut(string(b), "// answer begins")
+	if !found {
+		t.Fatal("the example has no handler")
+	}
+	current(t, "docs/sessions.md", "handler", "```go\n// answer begins"+handler+"```\n")
+}

@@ -22,6 +22,8 @@ var (
 	ErrTooManyDraining = errors.New("too many generations are draining")
 	// ErrNeedsKeeper: as PID 1 of a container this process cannot be replaced; it needs "handover run" as its parent.
 	ErrNeedsKeeper = errors.New("PID 1 cannot be replaced: start the service under \"handover run\"")
+	// ErrLetGo is what [Session.Wait] returns when the session should be let go, with [Session.LetGo].
+	ErrLetGo = errors.New("the session is to be let go")
 	// ErrDisabled: HANDOVER=off.
 	ErrDisabled = errors.New("handovers are switched off by HANDOVER=off")
 )

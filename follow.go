@@ -16,18 +16,25 @@ const (
 	// for their descriptors to be in flight under a small RLIMIT_NOFILE.
 	window = 4 * wire.MaxBatch
 
+	// luggageWindow is how many bytes of sessions are on their way without a verdict, unless a single one brings more: so much
+	// enters the buffer of a unix socket at once (net.core.wmem_default is 208 KiB), and the loop of life does not wait for the
+	// receiver.
+	luggageWindow = 128 << 10
+
 	// retryPause is how long connections stay where they are after the receiver could not take them.
 	retryPause = 250 * time.Millisecond
 )
 
 // follow moves this generation's connections to the one that serves. It owns a connection from its capture at the idle point
-// until the receiver has accepted it; it belongs to the loop of life.
+// until the receiver has accepted it; it belongs to the loop of life. Sessions are captured where they let go.
 type follow struct {
 	life   *life
 	target *peer.Peer       // where they go; nil: nobody takes any
 	next   *peer.Peer       // where they will go once every verdict of target has come
 	queue  []*conn          // captured, to be sent
 	sent   map[uint64]*conn // to target, no verdict yet
+	weight int              // of sent
+	asking asker
 	lastID uint64
 	pause  time.Time // no captures until then
 	sweep  time.Time // when connections without a request are looked at again, as the service ends
@@ -36,18 +43,28 @@ type follow struct {
 
 // begin lets connections follow to target.
 func (f *follow) begin(target *peer.Peer) {
-	f.target, f.going, f.sent, f.pause = target, true, make(map[uint64]*conn), time.Time{}
+	f.target, f.going, f.sent, f.weight, f.pause = target, true, make(map[uint64]*conn), 0, time.Time{}
+	f.life.process.sessions.anew()
 	if !slices.Contains(target.Features, wire.FeatureConn) {
-		f.life.process.sockets.setMode(modePart)
+		f.become(modePart)
 		return
 	}
-	f.life.process.sockets.setMode(modeFollow)
+	f.become(modeFollow)
+}
+
+// become says what becomes of connections from now on.
+func (f *follow) become(mode int32) {
+	f.life.process.sockets.setMode(mode)
+	f.asking.anew()
+	if mode != modeFollow {
+		f.life.process.sessions.stay()
+	}
 }
 
 // retire ends connections at their idle point: there is nowhere to follow to.
 func (f *follow) retire() {
 	f.going = true
-	f.life.process.sockets.setMode(modeRetire)
+	f.become(modeRetire)
 }
 
 // pump sends what was captured, and reports whether nothing is left: no connection open, none on its way.
@@ -62,6 +79,7 @@ func (f *follow) pump() (drained bool) {
 	}
 	captured, open := sockets.collect()
 	f.queue = append(f.queue, captured...)
+	f.asking.came(captured)
 	if f.target == nil && len(f.queue) > 0 {
 		f.keep(f.queue)
 		f.queue = nil
@@ -69,23 +87,44 @@ func (f *follow) pump() (drained bool) {
 	}
 	if f.target != nil && !f.pause.IsZero() && !time.Now().Before(f.pause) { // without one, a capture would only come back
 		f.pause = time.Time{}
-		sockets.setMode(modeFollow)
+		f.become(modeFollow)
 	}
-	for f.next == nil && len(f.queue) > 0 && len(f.sent)+wire.MaxBatch <= window && f.sendBatch() {
+	if f.next == nil {
+		for n := f.fitting(); n > 0 && f.sendBatch(n); n = f.fitting() {
+		}
+		f.asking.more(window - len(f.queue) - len(f.sent))
 	}
 	return open == 0 && len(f.queue) == 0 && len(f.sent) == 0
 }
 
-// sendBatch sends up to MaxBatch connections. It reports false if the target takes none now.
-func (f *follow) sendBatch() bool {
-	n := min(len(f.queue), wire.MaxBatch)
+// fitting tells how many connections of the queue may be sent now, in one frame.
+func (f *follow) fitting() (n int) {
+	if len(f.sent)+wire.MaxBatch > window {
+		return 0
+	}
+	weight := f.weight
+	for n < min(len(f.queue), wire.MaxBatch) {
+		weight += f.queue[n].weight()
+		if weight > luggageWindow && len(f.sent)+n > 0 {
+			break
+		}
+		n++
+	}
+	if n == len(f.queue) && n < wire.MaxBatch && len(f.sent) > 0 {
+		return 0 // more will have come when the next verdicts do, for fewer and fuller frames
+	}
+	return n
+}
+
+// sendBatch sends the first n connections of the queue. It reports false if the target takes none now.
+func (f *follow) sendBatch(n int) bool {
 	batch := &wire.Conns{Conns: make([]wire.Conn, 0, n)}
 	fds := make([]int, 0, n)
 	ids := make([]uint64, 0, n)
 	for _, c := range f.queue[:n] {
 		fd, err := platform.FD(c.Conn.(syscall.Conn))
 		if err != nil {
-			_ = c.Conn.Close() // closed under us, as by the handler's own hand
+			c.gone(nowhere) // closed under us, as by the handler's own hand
 			continue
 		}
 		f.lastID++
@@ -93,10 +132,12 @@ func (f *follow) sendBatch() bool {
 		fds = append(fds, fd)
 		ids = append(ids, f.lastID)
 		f.sent[f.lastID] = c
+		f.weight += c.weight()
 	}
 	err := f.target.Link.Send(f.life.number(), batch, fds...)
 	if errors.Is(err, wire.ErrTooManyInFlight) {
 		for _, id := range ids {
+			f.weight -= f.sent[id].weight()
 			delete(f.sent, id)
 		}
 		f.rest()
@@ -106,7 +147,7 @@ func (f *follow) sendBatch() bool {
 	if err != nil {
 		// How much of it has arrived is not known: only the peer's death tells that nothing was accepted.
 		f.life.log.Warn("connections cannot follow: their clients are asked to leave", "error", err)
-		f.life.process.sockets.setMode(modePart)
+		f.become(modePart)
 		f.keep(f.queue)
 		f.queue, f.target = nil, nil
 		return false
@@ -116,21 +157,26 @@ func (f *follow) sendBatch() bool {
 
 // verdicts are the receiver's. What it accepted is its own from now on.
 func (f *follow) verdicts(m *wire.Verdicts) {
+	var later []*conn
 	for _, v := range m.Verdicts {
 		c, ok := f.sent[v.ID]
 		if !ok {
 			continue
 		}
 		delete(f.sent, v.ID)
+		f.weight -= c.weight()
 		switch v.Verdict {
 		case wire.Accepted:
-			_ = c.Conn.Close()
+			c.gone(elsewhere)
 		case wire.Retry:
-			f.keep([]*conn{c})
-			f.rest()
+			later = append(later, c)
 		case wire.Refused:
 			f.stay(c)
 		}
+	}
+	if len(later) > 0 {
+		f.rest()
+		f.keep(later)
 	}
 	if f.next != nil && len(f.sent) == 0 {
 		f.turn()
@@ -140,22 +186,32 @@ func (f *follow) verdicts(m *wire.Verdicts) {
 // rest leaves connections where they are for a while.
 func (f *follow) rest() {
 	f.pause = time.Now().Add(retryPause)
-	f.life.process.sockets.setMode(modeStay)
+	f.become(modeStay)
 	f.keep(f.queue)
 	f.queue = nil
 }
 
-// keep goes on with connections here: they come out of their listener's Accept again.
+// keep goes on with connections here: they come out of their listener's Accept again, and sessions begin again.
 func (f *follow) keep(conns []*conn) {
 	for _, c := range conns {
 		f.giveBackTo(c, false)
 	}
 }
 
-// stay goes on with a connection that no other generation takes.
-func (f *follow) stay(c *conn) { f.giveBackTo(c, true) }
+// stay goes on with a connection that no other generation takes, or, of a session, that not one of its kind is taken by the target.
+func (f *follow) stay(c *conn) {
+	if c.luggage != nil {
+		f.life.process.sessions.refuse(c.luggage.kind)
+	}
+	f.giveBackTo(c, true)
+}
 
 func (f *follow) giveBackTo(c *conn, bound bool) {
+	if c.luggage != nil {
+		f.life.process.sockets.watch(c)
+		c.comesBack()
+		return
+	}
 	again := given(c.ln, c.Conn, c.describe(0))
 	again.bound = bound
 	f.life.process.sockets.watch(again)
@@ -169,9 +225,9 @@ func (f *follow) giveBackTo(c *conn, bound bool) {
 func (f *follow) lost() {
 	f.target = nil
 	if f.life.keeper != nil {
-		f.life.process.sockets.setMode(modeStay) // the keeper will say who serves next
+		f.become(modeStay) // the keeper will say who serves next
 	} else {
-		f.life.process.sockets.setMode(modePart)
+		f.become(modePart)
 	}
 	f.keep(f.queue)
 	f.queue = nil
@@ -179,6 +235,7 @@ func (f *follow) lost() {
 		delete(f.sent, id)
 		f.keep([]*conn{c})
 	}
+	f.weight = 0
 	if f.next != nil {
 		f.turn()
 	}
@@ -187,7 +244,7 @@ func (f *follow) lost() {
 // abandoned is lost for connections that wait for the keeper's word: it has died as well.
 func (f *follow) abandoned() {
 	if f.going && f.target == nil && f.next == nil && f.life.state == draining {
-		f.life.process.sockets.setMode(modePart)
+		f.become(modePart)
 	}
 }
 
@@ -222,7 +279,7 @@ func (f *follow) turn() {
 	l := f.life
 	l.peer.Close()
 	l.peer, f.next, f.target = f.next, nil, nil
-	l.process.sockets.setMode(modeStay) // until the new one has answered
+	f.become(modeStay) // until the new one has answered
 	l.peer.Observe(l.inbox, l.done)
 	hello := l.process.hello(wire.RoleDraining)
 	hello.Generation = l.generation
@@ -233,12 +290,12 @@ func (f *follow) turn() {
 // cut closes what is on its way, whatever its receiver thinks of it.
 func (f *follow) cut() (n int) {
 	for _, c := range f.queue {
-		_ = c.Conn.Close()
+		c.gone(nowhere)
 		n++
 	}
 	for id, c := range f.sent {
 		delete(f.sent, id)
-		_ = c.Conn.Close()
+		c.gone(nowhere)
 		n++
 	}
 	f.queue = nil

@@ -54,6 +54,7 @@ func newLife(p *Process, first state) *life {
 		inbox: make(chan peer.Report, 64), calls: make(chan func(), 16), done: make(chan struct{}),
 	}
 	l.follow.life = l
+	l.follow.asking.sessions = p.sessions
 	return l
 }
 

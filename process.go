@@ -23,17 +23,18 @@ import (
 //
 // What a handover does not cover: connections of listeners that are wrapped (by TLS, a PROXY protocol, a limit) do not move
 // to the next generation, they are finished in the one that has them; so are hijacked ones, HTTP/2 (whose clients are told
-// by GOAWAY) and those of servers that were not attached. Memory does not move. SIGUSR2 before New ends the process, as in any Go
+// by GOAWAY) and those of servers that were not attached, unless they are served as sessions ([Process.Sessions]). Memory does not move. SIGUSR2 before New ends the process, as in any Go
 // program.
 type Process struct {
-	config  Config
-	pid     int
-	started time.Time
-	build   wire.Build
-	launch  launch
-	sockets *sockets
-	work    work
-	life    *life
+	config   Config
+	pid      int
+	started  time.Time
+	build    wire.Build
+	launch   launch
+	sockets  *sockets
+	sessions *sessions
+	work     work
+	life     *life
 
 	freezing   *broadcast
 	draining   *broadcast
@@ -76,6 +77,7 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 		config: cfg, pid: os.Getpid(), started: time.Now(), build: peer.OwnBuild(), sockets: newSockets(cfg.ListenConfig, cfg.Logger),
 		freezing: newBroadcast(), draining: newBroadcast(), notifier: newNotifier(cfg.Logger),
 	}
+	p.sessions = newSessions(p.sockets, cfg.Logger)
 	p.generation.Store(1)
 	p.upgrades = make(chan os.Signal, 1)
 	if len(cfg.Signals.Upgrade) > 0 {
@@ -269,7 +271,8 @@ func (p *Process) WhileServing(fn func(ctx context.Context) error) { p.work.add(
 // successor that did not get to serve, [ErrResumed] for one that was taken back. It is called once.
 //
 // Everything that was begun has ended then: servers are stopped, listeners closed, background work has returned. What is
-// not awaited: connections that were hijacked or accepted by the program itself, once Config.DrainTimeout is over.
+// not awaited: connections that were hijacked or accepted by the program itself, once Config.DrainTimeout is over; handlers of
+// sessions are given a second more.
 func (p *Process) Run(ctx context.Context) error {
 	p.mu.Lock()
 	if p.running {
@@ -297,6 +300,9 @@ func (p *Process) Run(ctx context.Context) error {
 	p.cancel()
 	for _, s := range servers {
 		s.stop(context.WithoutCancel(ctx))
+	}
+	if left := p.sessions.await(stopTimeout); left > 0 {
+		p.config.Logger.Warn("handlers of sessions are left behind: their connections are closed", "sessions", left)
 	}
 	p.wait.Wait()
 	p.door.wait.Wait()

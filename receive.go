@@ -15,11 +15,12 @@ func (l *life) receive(from *peer.Peer, frame *wire.Frame, m *wire.Conns) {
 	}
 	answer := &wire.Verdicts{Verdicts: make([]wire.ConnVerdict, 0, len(m.Conns))}
 	var accepted []*conn
+	var carried []wire.Conn // what came with them
 	for i, w := range m.Conns {
 		v, c := l.judge(frame, i, w)
 		answer.Verdicts = append(answer.Verdicts, wire.ConnVerdict{ID: w.ID, Verdict: v})
 		if c != nil {
-			accepted = append(accepted, c)
+			accepted, carried = append(accepted, c), append(carried, w)
 		}
 	}
 	if err := from.Link.Send(frame.Attempt, answer); err != nil {
@@ -29,9 +30,11 @@ func (l *life) receive(from *peer.Peer, frame *wire.Frame, m *wire.Conns) {
 		}
 		return
 	}
-	for _, c := range accepted {
+	for i, c := range accepted {
 		l.process.sockets.watch(c)
-		if !c.ln.give(c) {
+		if w := carried[i]; w.Type == wire.ConnSession {
+			l.process.sessions.receive(c, w)
+		} else if !c.ln.give(c) {
 			_ = c.Close()
 		}
 	}
@@ -44,9 +47,10 @@ func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn
 	}
 	fd := frame.Descriptors[i]
 	ln := l.process.sockets.find(w.Key)
+	session := w.Type == wire.ConnSession && l.process.sessions.knows(w.Name)
 	verdict := wire.Accepted
 	switch {
-	case ln == nil || !ln.plainHTTP || w.Type != wire.ConnHTTP1:
+	case !session && (ln == nil || !ln.plainHTTP || w.Type != wire.ConnHTTP1):
 		verdict = wire.Refused
 	case l.state == draining:
 		verdict = wire.Retry // the sender is about to hear who serves now
@@ -59,6 +63,9 @@ func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn
 	if err != nil {
 		l.log.Warn("a connection that came cannot be taken", "error", err)
 		return wire.Refused, nil
+	}
+	if session {
+		return wire.Accepted, arrived(l.process.sockets, raw, w)
 	}
 	return wire.Accepted, given(ln, raw, w)
 }

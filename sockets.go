@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -31,6 +32,7 @@ type sockets struct {
 	offered []*inherited       // came from the incumbent or from socket activation, in their order
 	conns   map[*conn]struct{} // with their servers
 	outbox  []*conn            // captured, not yet collected
+	ended   bool               // nobody collects any more
 	changed chan struct{}      // has room for one; signalled when outbox grew or conns shrank while leaving
 }
 
@@ -94,13 +96,18 @@ func (s *sockets) closed(c *conn) {
 	}
 }
 
-// captured takes a connection that left its server at the idle point.
-func (s *sockets) captured(c *conn) {
+// captured takes a connection that left its server at the idle point, or its handler where it let go. It reports false, and c stays
+// the caller's, when nobody can send it any more.
+func (s *sockets) captured(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	if s.ended {
+		return false
+	}
 	s.outbox = append(s.outbox, c)
 	s.signal()
+	return true
 }
 
 // collect takes what was captured, and tells how many connections are still with their servers.
@@ -166,17 +173,17 @@ func (s *sockets) park(ctx context.Context, choose func(*socket) bool) error {
 // cut closes every connection, and says how many there were.
 func (s *sockets) cut() int {
 	s.mu.Lock()
-	conns := slices.Clone(s.outbox)
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	s.outbox = nil
+	conns, leaving := slices.Collect(maps.Keys(s.conns)), s.outbox
+	s.outbox, s.ended = nil, true
 	clear(s.conns)
 	s.mu.Unlock()
 	for _, c := range conns {
 		_ = c.Conn.Close()
 	}
-	return len(conns)
+	for _, c := range leaving {
+		c.gone(nowhere)
+	}
+	return len(conns) + len(leaving)
 }
 
 // close closes every socket.

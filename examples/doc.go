@@ -5,6 +5,9 @@
 //	gin      the same for a Gin engine
 //	workers  background work, done by one generation at a time
 //	grpc     a gRPC server, with health
+//	session  raw TCP connections that live on in the next generation
+//	websocket
+//	         the same for WebSockets
 //	keeper   a keeper of one's own, in the place of "handover run"
 //
 // Each but the keeper listens on $ADDR, by default 127.0.0.1:8080.

@@ -8,6 +8,15 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require golang.org/x/sys v0.49.0
+require (
+	github.com/coder/websocket v1.8.15
+	github.com/gobwas/ws v1.4.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/gobwas/pool v0.2.1 // indirect
+)
 
 replace github.com/handover-go/handover => ..

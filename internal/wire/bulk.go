@@ -21,14 +21,18 @@ type Carry struct {
 // ConnKind says how the receiver of a connection is to go on with it.
 type ConnKind uint8
 
-// ConnHTTP1 is a plain HTTP/1.1 connection at its idle point.
-const ConnHTTP1 ConnKind = 1
+// The kinds of protocol 1.
+const (
+	ConnHTTP1   ConnKind = 1 // plain HTTP/1.1, at its idle point
+	ConnSession ConnKind = 2 // the application's own protocol, where it let go
+)
 
 // Conn is an established connection on its way; its descriptor rides on the frame, in the same order.
 type Conn struct {
 	ID     uint64 // unique on its link
 	Key    string // of the listener it was accepted on
 	Type   ConnKind
+	Name   string        // of the session's kind
 	Fresh  bool          // no request was read on it yet
 	Wait   time.Duration // what remains of the deadline for the next byte; 0: none
 	Age    time.Duration // since it was accepted
@@ -99,13 +103,16 @@ func (c *Conns) appendTo(b []byte) ([]byte, error) {
 	}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(c.Conns)))
 	for _, conn := range c.Conns {
-		if len(conn.Key) > math.MaxUint16 {
-			return nil, fmt.Errorf("key of %d bytes, at most %d", len(conn.Key), math.MaxUint16)
+		if len(conn.Key) > math.MaxUint16 || len(conn.Name) > math.MaxUint16 {
+			return nil, fmt.Errorf("key of %d bytes and name of %d, at most %d", len(conn.Key), len(conn.Name), math.MaxUint16)
 		}
 		b = binary.BigEndian.AppendUint64(b, conn.ID)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(conn.Key)))
 		b = append(b, conn.Key...)
-		b = append(b, byte(conn.Type), flag(connFresh, conn.Fresh))
+		b = append(b, byte(conn.Type))
+		b = binary.BigEndian.AppendUint16(b, uint16(len(conn.Name)))
+		b = append(b, conn.Name...)
+		b = append(b, flag(connFresh, conn.Fresh))
 		b = binary.BigEndian.AppendUint64(b, uint64(max(conn.Wait, 0)))
 		b = binary.BigEndian.AppendUint64(b, uint64(max(conn.Age, 0)))
 		b = binary.BigEndian.AppendUint32(b, uint32(len(conn.Unread)))
@@ -126,6 +133,7 @@ func (c *Conns) parse(b []byte) error {
 		conn := Conn{ID: r.uint64()}
 		conn.Key = string(r.bytes(int(r.uint16())))
 		conn.Type = ConnKind(r.uint8())
+		conn.Name = string(r.bytes(int(r.uint16())))
 		conn.Fresh = r.uint8()&connFresh != 0
 		conn.Wait = r.duration()
 		conn.Age = r.duration()

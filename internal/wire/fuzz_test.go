@@ -87,8 +87,8 @@ func receiveFuzzed(t *testing.T, r *rig) bool {
 func FuzzConns(f *testing.F) {
 	seedPayloads(f, KindConn)
 	longest := strings.Repeat("\xff", 4)
-	f.Add([]byte("\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00" + strings.Repeat("\x00", 16) + longest + longest))
-	f.Add([]byte("\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00" + strings.Repeat("\xff", 16) + "\x00\x00\x00\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00\x00\x00" + strings.Repeat("\x00", 16) + longest + longest))
+	f.Add([]byte("\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00\x00\x00" + strings.Repeat("\xff", 16) + "\x00\x00\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		m, again := roundTrip(t, KindConn, payload)
 		if m == nil {

@@ -200,7 +200,7 @@ func TestFrameThatBreaksTheLink(t *testing.T) {
 
 func TestFirstFaultOfABulkFrameIsTheOneNamed(t *testing.T) {
 	r := newRig(t)
-	untilWait := "\x00\x01" + "connid 1" + "\x00\x00" + "\x01\x00"
+	untilWait := "\x00\x01" + "connid 1" + "\x00\x00" + "\x01\x00\x00\x00"
 	r.feed(t, frame(header{kind: KindConn}, untilWait+strings.Repeat("\xff", 8)))
 	_, err := r.link.Receive()
 	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "duration") {

@@ -151,6 +151,7 @@ func TestWhatIsTooLargeIsNotBegun(t *testing.T) {
 		{"descriptors", &Listeners{}, make([]int, maxDescriptors+1)},
 		{"name", &Carry{Name: strings.Repeat("a", 1<<16)}, nil},
 		{"key", &Conns{Conns: []Conn{{Key: strings.Repeat("a", 1<<16)}}}, nil},
+		{"name of a session", &Conns{Conns: []Conn{{Name: strings.Repeat("a", 1<<16)}}}, nil},
 		{"batch", &Conns{Conns: make([]Conn, MaxBatch+1)}, nil},
 		{"verdicts", &Verdicts{Verdicts: make([]ConnVerdict, MaxBatch+1)}, nil},
 	}

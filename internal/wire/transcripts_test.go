@@ -60,9 +60,13 @@ func handover() transcript {
 			step{"I>S", 7, &Final{Takeover: true}, 1, nil},
 			step{"I>S", 7, &Conns{Conns: []Conn{
 				idle,
-				{ID: 2, Key: web.Key(), Type: ConnHTTP1, Fresh: true, Age: time.Millisecond, Unread: []byte("GET / HT"), State: []byte("session 2")},
+				{ID: 2, Key: web.Key(), Type: ConnHTTP1, Fresh: true, Age: time.Millisecond, Unread: []byte("GET / HT")},
 			}}, 2, nil},
 			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{1, Accepted}, {2, Retry}}}, 0, nil},
+			step{"I>S", 7, &Conns{Conns: []Conn{
+				{ID: 4, Key: web.Key(), Type: ConnSession, Name: "chat", Age: time.Hour, Unread: []byte("\x81\x05hel"), State: []byte(`{"room":7}`)},
+			}}, 1, nil},
+			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{4, Accepted}}}, 0, nil},
 			step{"I>S", 7, &Conns{Conns: []Conn{{ID: 3, Key: admin.Key(), Type: ConnHTTP1}}}, 1, nil},
 			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{3, Refused}}}, 0, nil},
 			step{"I>S", 7, &Gone{}, 0, nil},

@@ -285,14 +285,17 @@ func killsTheService(f fault) bool {
 
 // TestStruckWhileTakenBack does so while a successor whose work fails returns what it was given.
 func TestStruckWhileTakenBack(t *testing.T) {
-	grid(t, []string{"RETURN", "RESUME", "RETURNED", "RESUMED", "CONN", "CONN_ACK", "GONE"}, strikeReturn, func(f fault) bool {
-		// Killed before it takes back a generation that cannot serve, the incumbent leaves nobody who can.
-		alone := f.direction == "receive" && f.frame == "RETURN" || f.direction == "send" && f.frame == "RESUME" && f.moment != "after"
-		// Killed once it has said that it serves again, it is the service.
-		service := f.direction == "send" && (f.frame == "RESUMED" && f.moment == "after" || f.frame == "CONN_ACK") ||
-			f.direction == "receive" && (f.frame == "CONN" || f.frame == "GONE" || f.frame == "RETURNED" && f.moment == "after")
-		return f.signal == "KILL" && (alone || service)
-	})
+	grid(t, []string{"RETURN", "RESUME", "RETURNED", "RESUMED", "CONN", "CONN_ACK", "GONE"}, strikeReturn, leavesNobody)
+}
+
+// leavesNobody reports whether the process that is struck while it takes a successor back is the only one that can serve.
+func leavesNobody(f fault) bool {
+	// Killed before it takes back a generation that cannot serve, the incumbent leaves nobody who can.
+	alone := f.direction == "receive" && f.frame == "RETURN" || f.direction == "send" && f.frame == "RESUME" && f.moment != "after"
+	// Killed once it has said that it serves again, it is the service.
+	service := f.direction == "send" && (f.frame == "RESUMED" && f.moment == "after" || f.frame == "CONN_ACK") ||
+		f.direction == "receive" && (f.frame == "CONN" || f.frame == "GONE" || f.frame == "RETURNED" && f.moment == "after")
+	return f.signal == "KILL" && (alone || service)
 }
 
 // TestKilledAfterFinalDrainersGoOn kills the successor after FINAL: that is a crash of the service, but what it had not

@@ -3,7 +3,7 @@
 //	go build -ldflags "-X main.flaw=exit -X main.build=v2"
 //
 // It listens at $ADDR: addresses with commas between, paths of unix sockets, and after "tls:" addresses where it speaks TLS.
-// It answers datagrams at $PACKETS, after $PACKET_DELAY: see traffic.Packets.
+// It answers lines at $SESSIONS, see traffic.Sessions, and WebSockets at /ws. It answers datagrams at $PACKETS, after $PACKET_DELAY: see traffic.Packets.
 // It leaves its directory before New if $CHDIR is "early", after it if "late", and removes its own executable if $UNLINK is set.
 package main
 
@@ -38,6 +38,8 @@ var (
 	//   elsewhere     listens at another address
 	//   options       asks for another receive buffer
 	//   packetless    has no datagram sockets
+	//   sessionless   knows no kind of session
+	//   sessionsonly  knows them, and listens nowhere for new ones
 	//   spin          from a request of id=spin on, no request has an answer, and each keeps a processor busy
 	//   impatient     never calls Run; calls Upgrade at each SIGHUP, and says what comes of it
 	flaw string
@@ -77,6 +79,8 @@ func run(ctx context.Context) error {
 	if flaw == "elsewhere" {
 		addresses = []string{"127.0.0.1:0"}
 	}
+	mux := http.NewServeMux()
+	mux.Handle("/", flawed(control(p, cancel, traffic.Handler(p.Generation))))
 	for _, address := range addresses {
 		network := "tcp"
 		address, secure := strings.CutPrefix(address, "tls:")
@@ -87,7 +91,7 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		srv := &http.Server{Handler: traffic.Tunnel(flawed(control(p, cancel, traffic.Handler(p.Generation))))}
+		srv := &http.Server{Handler: traffic.Tunnel(mux)}
 		configure(srv)
 		if err := handovertest.RecordAccepts(srv); err != nil {
 			return err
@@ -98,6 +102,16 @@ func run(ctx context.Context) error {
 			err = p.Attach(srv, ln)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if flaw != "sessionless" {
+		if err := errors.Join(traffic.Sessions(p), traffic.WebSockets(p, mux)); err != nil {
+			return err
+		}
+	}
+	if flaw != "sessionsonly" {
+		if err := traffic.AcceptSessions(ctx, p, os.Getenv("SESSIONS")); err != nil {
 			return err
 		}
 	}
