@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -31,6 +32,7 @@ type sockets struct {
 	offered []*inherited       // came from the incumbent or from socket activation, in their order
 	conns   map[*conn]struct{} // with their servers
 	outbox  []*conn            // captured, not yet collected
+	cuts    cuts               // what cut has closed
 	changed chan struct{}      // has room for one; signalled when outbox grew or conns shrank while leaving
 }
 
@@ -163,20 +165,25 @@ func (s *sockets) park(ctx context.Context, choose func(*socket) bool) error {
 	return nil
 }
 
-// cut closes every connection, and says how many there were.
-func (s *sockets) cut() int {
+// cut closes every connection, and says how many there were; more are those that the caller has closed on their way to another
+// generation.
+func (s *sockets) cut(more int) cuts {
 	s.mu.Lock()
-	conns := slices.Clone(s.outbox)
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
+	captured, conns := s.outbox, slices.Collect(maps.Keys(s.conns))
 	s.outbox = nil
 	clear(s.conns)
 	s.mu.Unlock()
+	counted := cuts{following: len(captured) + more}
 	for _, c := range conns {
+		counted[c.kind()]++
+	}
+	for _, c := range append(conns, captured...) {
 		_ = c.Conn.Close()
 	}
-	return len(conns)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cuts = counted
+	return counted
 }
 
 // close closes every socket.
