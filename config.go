@@ -64,7 +64,8 @@ type Config struct {
 	// Probation is how long the incumbent stands by after the commit. Default HANDOVER_PROBATION, else 10 s.
 	Probation time.Duration
 	// DrainTimeout bounds the time a generation takes to finish what it holds after it stopped serving. Default
-	// HANDOVER_DRAIN_TIMEOUT, else 1 h: only connections that could not follow are held, and they cost little.
+	// HANDOVER_DRAIN_TIMEOUT, else 1 h: only connections that could not follow are held, and they cost little. Handlers that
+	// asked for it by WithDrainDeadline are told a second before, or a tenth of it if that is less.
 	DrainTimeout time.Duration
 	// StopTimeout bounds the time an ending service takes to finish requests in flight, when no other generation serves.
 	// Default HANDOVER_STOP_TIMEOUT, else 30 s.

@@ -22,6 +22,10 @@ const (
 	// killInterval is the time after which a kill is repeated: a process in an uninterruptible system call dies late.
 	killInterval = time.Second
 
+	// lastWords is how long before connections are cut handlers are told so, where a tenth of the time to drain is not less:
+	// long enough for an event or a trailer, and for the client's acknowledgement over a long way.
+	lastWords = time.Second
+
 	// hastened is the drain deadline after a second request to end.
 	hastened = 5 * time.Second
 )
@@ -130,6 +134,11 @@ func (t *deadlineTimer) tick() (lost time.Duration) {
 		t.at = t.at.Add(late)
 	}
 	return late
+}
+
+// near reports whether little is left of the time.
+func (t *deadlineTimer) near() bool {
+	return !t.at.IsZero() && time.Until(t.at) <= min(lastWords, t.length/10)
 }
 
 func (t *deadlineTimer) expired() bool { return !t.at.IsZero() && !time.Now().Before(t.at) }

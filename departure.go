@@ -26,6 +26,8 @@ func (d *departure) last(r *http.Request) bool {
 	}
 	c, ok := r.Context().Value(connKey{}).(*conn)
 	switch {
+	case ok && r.ProtoMajor != 1 && d.server.shadow != nil:
+		return d.server.http2.over(c) // until then the client is told without refusing it anything
 	case !ok || mode == modeRetire || r.ProtoMajor != 1:
 		return true
 	case mode == modeFollow && c.follows():

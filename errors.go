@@ -20,6 +20,9 @@ var (
 	ErrNotReady = errors.New("not serving")
 	// ErrTooManyDraining: as many generations as MaxDraining allows still drain.
 	ErrTooManyDraining = errors.New("too many generations are draining")
+	// ErrDraining is the cause (see [context.Cause]) with which a context of [WithDrainDeadline] ends when the generation that
+	// answers the request is about to cut it.
+	ErrDraining = errors.New("this generation is about to cut what it has not finished")
 	// ErrNeedsKeeper: as PID 1 of a container this process cannot be replaced; it needs "handover run" as its parent.
 	ErrNeedsKeeper = errors.New("PID 1 cannot be replaced: start the service under \"handover run\"")
 	// ErrLetGo is what [Session.Wait] returns when the session should be let go, with [Session.LetGo].

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/handover-go/handover/internal/peer"
@@ -187,6 +188,18 @@ func refusal(m *wire.Abort) error {
 		return fmt.Errorf("%w: %s", ErrDenied, m.Reason)
 	default:
 		return fmt.Errorf("%w: %s: %s", ErrAborted, m.Code, m.Reason)
+	}
+}
+
+// precopy sends what can go ahead, while this generation serves on: it holds until FINAL, as nothing of it is changed before. The
+// successor need not wait for it, since FREEZE comes behind it.
+func (l *life) precopy() {
+	if !slices.Contains(l.peer.Features, wire.FeatureCarry) {
+		return
+	}
+	if keys := l.process.tickets.export(); keys != nil {
+		l.send(keys)
+		l.send(&wire.Carry{EndOfRound: true})
 	}
 }
 

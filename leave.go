@@ -191,6 +191,7 @@ func (l *life) emptied() {
 
 // cut ends the wait for connections that did not finish.
 func (l *life) cut(why string) {
-	n := l.process.sockets.cut() + l.follow.cut()
-	l.log.Warn("drain deadline: connections closed", "generation", l.generation, "connections", n, "reason", why)
+	counted := l.process.sockets.cut(l.follow.cut())
+	attributes := append([]any{"generation", l.generation, "connections", counted.total()}, counted.attributes()...)
+	l.log.Warn("drain deadline: connections closed", append(attributes, "reason", why)...)
 }

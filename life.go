@@ -62,6 +62,7 @@ func newLife(p *Process, first state) *life {
 func (l *life) run() {
 	defer close(l.done)
 	defer l.timer.stop()
+	defer l.process.tickets.stop()
 	l.arm(gone)
 	for l.state != gone {
 		select {
@@ -72,8 +73,10 @@ func (l *life) run() {
 		case <-l.process.sockets.changed:
 		case <-l.timer.ticks():
 			l.tick()
+		case <-l.process.tickets.due():
 		}
 		l.settle()
+		l.rotate()
 	}
 	l.leave()
 }
@@ -149,6 +152,8 @@ func (l *life) act(a action, e event, why string) {
 		l.send(&wire.Ready{})
 	case doFreeze:
 		l.freeze()
+	case doPrecopy:
+		l.precopy()
 	case doCarry:
 		l.send(&wire.Carry{EndOfRound: true})
 	case doImported:
@@ -331,6 +336,9 @@ func (l *life) tick() {
 	if l.attempt != nil && l.attempt.watch != nil {
 		l.attempt.watch.tick(lost)
 	}
+	if l.leaving() && l.timer.near() {
+		l.process.expire()
+	}
 	if !l.timer.expired() {
 		return
 	}
@@ -339,6 +347,21 @@ func (l *life) tick() {
 		return
 	}
 	l.raise(onDeadline, fmt.Sprintf("nothing came within %s", l.timer.length))
+}
+
+// rotate makes a new ticket key when one is due. While a handover is under way it waits: both sides have to have the same keys
+// until it is settled which of them serves, and one that drains has no say.
+func (l *life) rotate() {
+	if l.state != serving {
+		return
+	}
+	rotated, err := l.process.tickets.rotate()
+	switch {
+	case err != nil:
+		l.log.Error("rotate session ticket keys", "error", err)
+	case rotated:
+		l.log.Info("session ticket keys rotated", "generation", l.generation)
+	}
 }
 
 // background runs f in a goroutine that the life waits for: f must return soon after ctx is done.

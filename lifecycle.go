@@ -108,6 +108,7 @@ const (
 	doCheck                  // send ADOPTED if there is an incumbent, start servers, run Check
 	doReady                  // send READY
 	doFreeze                 // send FREEZE, park accepting, end background work
+	doPrecopy                // send the state that can go ahead
 	doCarry                  // send the last difference of state
 	doImported               // send IMPORTED
 	doCommit                 // send COMMIT
@@ -138,7 +139,7 @@ const (
 )
 
 var actionNames = [actions]string{
-	"begin", "check", "send READY", "freeze", "carry", "send IMPORTED", "send COMMIT", "serve", "watch", "open", "succeed",
+	"begin", "check", "send READY", "freeze", "pre-copy", "carry", "send IMPORTED", "send COMMIT", "serve", "watch", "open", "succeed",
 	"thaw", "send ABORT", "kill", "send RESUME", "send RETURN", "give back", "send RETURNED",
 	"follow", "reopen", "orphan", "final", "keep", "end", "hasten", "cut",
 	"report abort", "report resume", "fail",
@@ -228,7 +229,7 @@ var incumbentLife = []transition{
 	{serving, onStop, ending, do(doEnd)},
 	{serving, onFailed, ending, do(doEnd)},
 
-	{offering, onAdopted, awaiting, nil},
+	{offering, onAdopted, awaiting, do(doPrecopy)},
 	{offering, onAbort, aborting, do(doAbort)},
 	{offering, onEOF, aborting, do(doAbort)},
 	{offering, onDeadline, aborting, do(doAbort)},

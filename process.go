@@ -2,6 +2,7 @@ package handover
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -47,7 +48,11 @@ type Process struct {
 
 	context context.Context // of everything in the background; ends when Run returns
 	cancel  context.CancelFunc
-	wait    sync.WaitGroup
+
+	tickets  *tickets
+	expiring context.Context // ends when requests still in flight are about to be cut
+	expire   context.CancelFunc
+	wait     sync.WaitGroup
 
 	mu      sync.Mutex
 	servers []*server
@@ -76,6 +81,7 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 	p := &Process{
 		config: cfg, pid: os.Getpid(), started: time.Now(), build: peer.OwnBuild(), sockets: newSockets(cfg.ListenConfig, cfg.Logger),
 		freezing: newBroadcast(), draining: newBroadcast(), notifier: newNotifier(cfg.Logger),
+		tickets: newTickets(),
 	}
 	p.sessions = newSessions(p.sockets, cfg.Logger)
 	p.generation.Store(1)
@@ -86,6 +92,7 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 	p.work.failed = p.fail
 	p.door = newDoor(p)
 	p.context, p.cancel = context.WithCancel(context.Background())
+	p.expiring, p.expire = context.WithCancel(context.Background())
 	if p.launch, err = newLaunch(cfg); err != nil {
 		return nil, err
 	}
@@ -237,16 +244,44 @@ func (p *Process) ListenPacket(ctx context.Context, network, address string) (ne
 // Handler, TLSNextProto and TLSConfig are extended when Run begins: what is set there until then goes on working. Attach must
 // be called before Run.
 func (p *Process) Attach(srv *http.Server, ln net.Listener) error {
-	return p.attach(newServer(p.sockets, srv, ln))
+	return p.attach(p.newServer(srv, ln))
 }
 
 // AttachTLS is Attach for a server that speaks TLS, as [http.Server.ServeTLS]. Its connections stay with the generation that
 // accepted them; when another serves, HTTP/2 clients are sent GOAWAY, and HTTP/1.1 clients "Connection: close" with their
 // next answer, or, where more requests have come already, with the last of them.
+//
+// Clients resume their sessions across handovers (see [Process.CarryTickets]), unless srv.TLSConfig disables session tickets, or
+// has keys, WrapSession, UnwrapSession or GetConfigForClient: then tickets are the program's.
+//
+// certFile and keyFile may be replaced at any time, in any order, by rename, by writing or by turning a symbolic link: within a
+// second, new connections have the new pair if both files can be read and belong together, and the old one until then. What
+// is wrong with a pair is logged. Where both are empty, the certificate is srv.TLSConfig's.
 func (p *Process) AttachTLS(srv *http.Server, ln net.Listener, certFile, keyFile string) error {
-	s := newServer(p.sockets, srv, ln)
+	s := p.newServer(srv, ln)
 	s.secure, s.certFile, s.keyFile = true, certFile, keyFile
 	return p.attach(s)
+}
+
+// CarryTickets has servers that use c make and open TLS session tickets with keys that travel from generation to generation,
+// so that clients of all of them resume. [Process.AttachTLS] does so by itself; a program calls it for each tls.Config of its own,
+// as for [tls.NewListener], before c is used, and at any time in the life of p. It sets WrapSession and UnwrapSession, which copies
+// of c keep. What name says is one server, the same in every generation: a session that began with one name is resumed with no
+// other.
+//
+// The first generation makes the keys; one is added each day, while no handover is under way, and kept for 7 days beyond its
+// own, as crypto/tls does. They are nowhere but in memory: a service that crashes and is started anew has others. A
+// configuration that GetConfigForClient returns needs a call of its own.
+//
+// Errors: c disables tickets, or has keys or functions for them already, set by the program or because it was used.
+func (p *Process) CarryTickets(name string, c *tls.Config) error {
+	if managesTickets(c) {
+		return fmt.Errorf("carry tickets of %q: the configuration disables session tickets, or has its own keys or functions for them", name)
+	}
+	if err := p.tickets.share("program "+name, c); err != nil {
+		return fmt.Errorf("carry tickets: %w", err)
+	}
+	return nil
 }
 
 func (p *Process) attach(s *server) error {
@@ -368,7 +403,9 @@ func (p *Process) setGeneration(n int) { p.generation.Store(int64(n)) }
 // After an abort or a resume a fresh channel takes its place.
 func (p *Process) Freezing() <-chan struct{} { return p.freezing.wait() }
 
-// Draining returns a channel that is closed when this generation will never accept again: it finishes what it holds.
+// Draining returns a channel that is closed when this generation will never accept again: it finishes what it holds. Long polls
+// and streams that can be begun anew end well here. The context of a request goes on; [WithDrainDeadline] tells when what is left
+// is about to be cut.
 func (p *Process) Draining() <-chan struct{} { return p.draining.wait() }
 
 // startServers begins to serve; the gates of the listeners are closed still.

@@ -2,8 +2,10 @@ package handover
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -15,11 +17,14 @@ type server struct {
 	listener net.Listener
 	own      *listener // the same, if it is unwrapped
 	sockets  *sockets
+	tickets  *tickets
+	expiring context.Context // ends when requests still in flight are about to be cut
 	secure   bool
 	certFile string
 	keyFile  string
 
 	started bool
+	http2   announcements
 	shadow  *http.Server // has the HTTP/2 side, so that it can be shut down alone; nil without HTTP/2
 	ended   chan struct{}
 	err     error // why Serve ended; valid once ended is closed
@@ -28,9 +33,12 @@ type server struct {
 // connKey finds the connection in a request's context.
 type connKey struct{}
 
-func newServer(s *sockets, srv *http.Server, ln net.Listener) *server {
+func (p *Process) newServer(srv *http.Server, ln net.Listener) *server {
 	own, _ := ln.(*listener)
-	return &server{http: srv, listener: ln, own: own, sockets: s, ended: make(chan struct{})}
+	return &server{
+		http: srv, listener: ln, own: own, sockets: p.sockets, tickets: p.tickets, expiring: p.expiring, ended: make(chan struct{}),
+		http2: announcements{conns: make(map[net.Conn]*announced)},
+	}
 }
 
 // prepare makes srv tell what its connections do. What the user set goes on working: it is called as well.
@@ -48,6 +56,9 @@ func (s *server) prepare() error {
 			own.observe(to)
 		}
 		if state != nil {
+			if a, ok := c.(interface{ unannounced() net.Conn }); ok {
+				c = a.unannounced()
+			}
 			state(c, to)
 		}
 	}
@@ -55,13 +66,54 @@ func (s *server) prepare() error {
 		if own, ok := accepted(c); ok {
 			ctx = context.WithValue(ctx, connKey{}, own)
 		}
+		ctx = context.WithValue(ctx, expiringKey{}, s.expiring)
 		if connContext != nil {
 			ctx = connContext(ctx, c)
 		}
 		return ctx
 	}
 	s.http.Handler = &departure{server: s, next: handler}
+	if s.secure {
+		if err := s.secureTLS(); err != nil {
+			return err
+		}
+	}
 	return s.separateHTTP2()
+}
+
+// secureTLS completes the TLS configuration: the certificate follows its files, and tickets outlive the generation. It works on
+// a copy, as http.Server.ServeTLS would.
+func (s *server) secureTLS() error {
+	c := s.http.TLSConfig.Clone()
+	if c == nil {
+		c = &tls.Config{}
+	}
+	if s.certFile != "" || s.keyFile != "" {
+		files, err := loadCertificate(s.certFile, s.keyFile, s.sockets.log)
+		if err != nil {
+			return fmt.Errorf("configure server: %w", err)
+		}
+		// With both, crypto/tls asks the function only where the client names a server.
+		named := c.GetCertificate
+		c.Certificates, c.GetCertificate = nil, func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if named != nil && hello.ServerName != "" {
+				if found, err := named(hello); found != nil || err != nil {
+					return found, err
+				}
+			}
+			return files.current(), nil
+		}
+		s.certFile, s.keyFile = "", ""
+	}
+	s.http.TLSConfig = c
+	if managesTickets(c) || c.GetConfigForClient != nil {
+		return nil
+	}
+	addr := s.listener.Addr()
+	if err := s.tickets.share(addr.Network()+"|"+addr.String(), c); err != nil {
+		return fmt.Errorf("configure server: %w", err)
+	}
+	return nil
 }
 
 // separateHTTP2 gives the server the HTTP/2 side of another one. net/http sends GOAWAY only in Shutdown, which also closes
@@ -69,6 +121,7 @@ func (s *server) prepare() error {
 // leave. A program that brought its own HTTP/2 (TLSNextProto) keeps it.
 func (s *server) separateHTTP2() error {
 	if s.http.TLSNextProto != nil {
+		s.http.TLSNextProto = noted(s.http.TLSNextProto)
 		return nil
 	}
 	shadow := &http.Server{
@@ -79,9 +132,6 @@ func (s *server) separateHTTP2() error {
 	// Serving a listener that is closed already configures HTTP/2, and nothing else.
 	var err error
 	if s.secure {
-		if shadow.TLSConfig != nil {
-			shadow.TLSConfig = shadow.TLSConfig.Clone()
-		}
 		err = shadow.ServeTLS(closedListener{}, s.certFile, s.keyFile)
 	} else {
 		err = shadow.Serve(closedListener{})
@@ -92,12 +142,27 @@ func (s *server) separateHTTP2() error {
 	if len(shadow.TLSNextProto) == 0 {
 		return nil // no HTTP/2 wanted
 	}
-	s.http.TLSNextProto = shadow.TLSNextProto
-	if s.secure && shadow.TLSConfig != nil {
-		s.http.TLSConfig = shadow.TLSConfig
-	}
+	s.http.TLSNextProto = noted(s.http2.serving(shadow.TLSNextProto))
 	s.shadow = shadow
 	return nil
+}
+
+// noted has connections over TLS know it when they speak HTTP/2; without TLS they see it by themselves.
+func noted(protocols nextProtocols) nextProtocols {
+	serve, ok := protocols[overTLS]
+	if !ok {
+		return protocols
+	}
+	protocols = maps.Clone(protocols)
+	protocols[overTLS] = func(srv *http.Server, c *tls.Conn, h http.Handler) {
+		if own, ok := accepted(c); ok {
+			own.mu.Lock()
+			own.inflow.http2 = true
+			own.mu.Unlock()
+		}
+		serve(srv, c, h)
+	}
+	return protocols
 }
 
 // start serves until the listener ends. failed hears of an end that nobody asked for.
@@ -114,7 +179,8 @@ func (s *server) start(failed func(error)) {
 	}()
 }
 
-// leave tells the clients, in their protocol's words, that connections of this generation end: HTTP/2 by GOAWAY, at once;
+// leave tells the clients, in their protocol's words, that connections of this generation end: HTTP/2 by GOAWAY, at once and, to
+// refuse what comes late, again after lastCall;
 // HTTP/1.1 connections that cannot follow by "Connection: close" on an answer that nothing is behind (see departure).
 //
 // Where the service ends, net/http is told too: it adds the header to answers whose handlers have begun already.
@@ -125,8 +191,10 @@ func (s *server) leave(ctx context.Context) {
 	if s.shadow == nil {
 		return
 	}
+	s.http2.say(ctx)
 	// Shutdown sends GOAWAY before it waits, and the shadow has no connections to wait for.
 	_ = s.shadow.Shutdown(ctx)
+	s.http2.telling.Wait()
 }
 
 // stop ends the server, whose listener has ended and whose connections have gone or been cut.

@@ -33,6 +33,7 @@ type sockets struct {
 	conns   map[*conn]struct{} // with their servers
 	outbox  []*conn            // captured, not yet collected
 	ended   bool               // nobody collects any more
+	cuts    cuts               // what cut has closed
 	changed chan struct{}      // has room for one; signalled when outbox grew or conns shrank while leaving
 }
 
@@ -170,20 +171,26 @@ func (s *sockets) park(ctx context.Context, choose func(*socket) bool) error {
 	return nil
 }
 
-// cut closes every connection, and says how many there were.
-func (s *sockets) cut() int {
+// cut closes every connection, and says how many there were; more are those that the caller has closed on their way to another
+// generation.
+func (s *sockets) cut(more int) cuts {
 	s.mu.Lock()
-	conns, leaving := slices.Collect(maps.Keys(s.conns)), s.outbox
+	captured, conns := s.outbox, slices.Collect(maps.Keys(s.conns))
 	s.outbox, s.ended = nil, true
 	clear(s.conns)
 	s.mu.Unlock()
+	counted := cuts{following: len(captured) + more}
 	for _, c := range conns {
+		counted[c.kind()]++
 		_ = c.Conn.Close()
 	}
-	for _, c := range leaving {
+	for _, c := range captured {
 		c.gone(nowhere)
 	}
-	return len(conns) + len(leaving)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cuts = counted
+	return counted
 }
 
 // close closes every socket.

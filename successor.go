@@ -130,13 +130,19 @@ func (l *life) check() {
 	})
 }
 
-// carried takes a chunk of state. The second round ends what the incumbent has to pass.
+// carried takes a chunk of state, of the first round before FREEZE or of the second behind it, which ends what the incumbent has
+// to pass. An item that this build does not know is passed over.
 func (l *life) carried(f *wire.Frame, m *wire.Carry) {
-	if l.state != frozen {
+	if l.state != checking && l.state != ready && l.state != frozen {
 		l.unexpected(f)
 		return
 	}
-	if m.EndOfRound {
+	if m.Name == ticketItem {
+		if err := l.process.tickets.adopt(m); err != nil {
+			l.log.Warn("session tickets of the incumbent are not honoured", "error", err)
+		}
+	}
+	if m.EndOfRound && l.state == frozen {
 		l.raise(onCarried, "")
 	}
 }

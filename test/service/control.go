@@ -22,6 +22,8 @@ import (
 //	/cancel              ends the context of Run
 //	/goroutines          "PID COUNT"
 //	/child               the environment of a process that this one starts, and its descriptors
+//	/events              a stream of events (SSE) that ends with why the context of the request did, or with "draining" once
+//	                     this generation drains if ?end=draining
 func control(p *handover.Process, cancel context.CancelFunc, next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", next)
@@ -34,6 +36,7 @@ func control(p *handover.Process, cancel context.CancelFunc, next http.Handler) 
 		fmt.Fprintln(w, os.Getpid(), runtime.NumGoroutine())
 	})
 	mux.HandleFunc("/child", child)
+	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) { events(w, r, p) })
 	return mux
 }
 

@@ -2,13 +2,15 @@
 //
 //	go build -ldflags "-X main.flaw=exit -X main.build=v2"
 //
-// It listens at $ADDR: addresses with commas between, paths of unix sockets, and after "tls:" addresses where it speaks TLS.
+// It listens at $ADDR: addresses with commas between, paths of unix sockets, and after "tls:" addresses where it speaks TLS, or, after
+// "wrapped:", where the TLS is the program's own.
 // It answers lines at $SESSIONS, see traffic.Sessions, and WebSockets at /ws. It answers datagrams at $PACKETS, after $PACKET_DELAY: see traffic.Packets.
 // It leaves its directory before New if $CHDIR is "early", after it if "late", and removes its own executable if $UNLINK is set.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,12 +86,18 @@ func run(ctx context.Context) error {
 	for _, address := range addresses {
 		network := "tcp"
 		address, secure := strings.CutPrefix(address, "tls:")
+		address, wrapped := strings.CutPrefix(address, "wrapped:")
 		if strings.HasPrefix(address, "/") {
 			network = "unix"
 		}
 		ln, err := p.Listen(ctx, network, address)
 		if err != nil {
 			return err
+		}
+		if wrapped {
+			if ln, err = wrap(p, ln); err != nil {
+				return err
+			}
 		}
 		srv := &http.Server{Handler: traffic.Tunnel(mux)}
 		configure(srv)
@@ -146,6 +154,19 @@ func run(ctx context.Context) error {
 		return nil
 	})
 	return p.Run(ctx)
+}
+
+// wrap has the program speak TLS on a listener by itself.
+func wrap(p *handover.Process, ln net.Listener) (net.Listener, error) {
+	pair, err := tls.LoadX509KeyPair(os.Getenv("TLS_CERT"), os.Getenv("TLS_KEY"))
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	if err := p.CarryTickets("wrapped", config); err != nil {
+		return nil, err
+	}
+	return tls.NewListener(ln, config), nil
 }
 
 // move does to directory and executable what the environment wants at that moment.

@@ -3,25 +3,12 @@
 package traffic
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
-	"encoding/pem"
-	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/handover-go/handover/handovertest"
 )
 
 // TestSilentConnectionWithH2CMigratesTwice: where a connection may yet speak HTTP/2, net/http reads its first bytes in
@@ -61,82 +48,40 @@ func TestHTTP2OverTLSLosesNothing(t *testing.T) {
 	s.saysGoAwayAtFinal(dialTLS(t, address, roots, "h2"))
 }
 
-// TestHTTP1OverTLSIsAskedToLeaveAtItsNextAnswer: the connection cannot follow, and is not closed under its client.
-func TestHTTP1OverTLSIsAskedToLeaveAtItsNextAnswer(t *testing.T) {
+// TestStreamThatCrossesGoAwayIsAnswered: a client that has not read GOAWAY yet begins another stream. Guard: server.leave,
+// "s.http2.say(ctx)"; without it the stream is refused, for the client to repeat if it can.
+func TestStreamThatCrossesGoAwayIsAnswered(t *testing.T) {
 	t.Parallel()
-	s, address, roots := startTLS(t)
-	first := s.PID()
-	c, busy := dialTLS(t, address, roots, "http/1.1"), dialTLS(t, address, roots, "http/1.1")
-	c.get("/?id=1")
-	if resp, body := c.answer(); resp.Close || !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
-		t.Fatalf("before the upgrade answered %q, Connection: close %t; want process %d", body, resp.Close, first)
+	for _, kind := range []string{"unencrypted", "tls", "wrapped"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			var s *service
+			var c http2Conn
+			if kind == "unencrypted" {
+				s = start(t, "H2C=1")
+				c = beginHTTP2(s.dial())
+			} else {
+				secure, address, roots := startSecure(t, kind)
+				s, c = secure, beginHTTP2(dialTLS(t, address, roots, "h2"))
+			}
+			first := s.PID()
+			c.awaits(frameSettings)
+			c.ask(1, "/?id=before")
+			c.awaits(frameHeaders)
+			s.Signal(first, sigUpgrade)
+			c.awaits(frameGoAway)
+			c.ask(3, "/?id=crossing") // as if it was still to be read
+			c.awaits(frameHeaders)    // of stream 3
+			c.awaits(frameGoAway)
+			c.ended()
+			s.AwaitExit(first)
+		})
 	}
-	post := startLines(busy)
-	second := s.upgrade()
-	c.staysOpen(500 * time.Millisecond)
-	c.get("/?id=2")
-	if resp, body := c.answer(); !resp.Close || !strings.HasPrefix(body, fmt.Sprintf("2 %d ", first)) {
-		t.Fatalf("after FINAL answered %q, Connection: close %t; want process %d and to be asked to leave", body, resp.Close, first)
-	}
-	if rest, _ := c.ended(); rest != "" {
-		t.Errorf("the connection brought %q; want its end", rest)
-	}
-	post.wants(3) // asked before FINAL, it could not be asked to leave in its head
-	post.finish()
-	dialTLS(t, address, roots, "http/1.1").answeredBy(second)
-}
-
-// startTLS starts a service that speaks TLS at address, too.
-func startTLS(t *testing.T, env ...string) (s *service, address string, roots *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	for name, content := range map[string][]byte{
-		certFile: certPEM, keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
-	} {
-		if err := os.WriteFile(name, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(certPEM)
-	address = handovertest.FreeAddress(t)
-	s = startAt(t, handovertest.FreeAddress(t), ",tls:"+address, append(env, "TLS_CERT="+certFile, "TLS_KEY="+keyFile)...)
-	return s, address, roots
-}
-
-func dialTLS(t *testing.T, address string, roots *x509.CertPool, protocol string) *client {
-	t.Helper()
-	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, NextProtos: []string{protocol}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := c.ConnectionState().NegotiatedProtocol; got != protocol {
-		t.Fatalf("negotiated %q; want %q", got, protocol)
-	}
-	return newClient(t, c)
 }
 
 // Frame types of HTTP/2 (RFC 9113, section 6).
 const (
+	frameHeaders  = 1
 	frameSettings = 4
 	frameGoAway   = 7
 )
@@ -148,6 +93,15 @@ func beginHTTP2(c *client) http2Conn {
 	c.t.Helper()
 	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and empty SETTINGS
 	return http2Conn{c}
+}
+
+// ask sends a request, in the words of HPACK that need no state (RFC 7541, appendix A).
+func (c http2Conn) ask(stream byte, path string) {
+	c.t.Helper()
+	const get, scheme, pathName, authority = "\x82", "\x86", "\x04", "\x01"
+	block := get + scheme + pathName + string(rune(len(path))) + path + authority + "\x07service"
+	const endStreamAndHeaders = "\x05"
+	c.send("\x00\x00%c\x01%s\x00\x00\x00%c%s", len(block), endStreamAndHeaders, stream, block)
 }
 
 // awaits reads frames until one of that type comes, which it has to do before any GOAWAY.
