@@ -19,7 +19,6 @@ type webSocketClient struct {
 	t       *testing.T
 	ctx     context.Context
 	conn    *websocket.Conn
-	count   int
 	pushed  int
 	answers chan string
 	pushes  chan struct{} // one for each, as long as there is room
