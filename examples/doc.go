@@ -8,7 +8,8 @@
 //	session  raw TCP connections that live on in the next generation
 //	websocket
 //	         the same for WebSockets
+//	zoo      every kind of traffic in one service, to be attacked while it is upgraded
 //	keeper   a keeper of one's own, in the place of "handover run"
 //
-// Each but the keeper listens on $ADDR, by default 127.0.0.1:8080.
+// Each but the zoo and the keeper listens on $ADDR, by default 127.0.0.1:8080.
 package examples
