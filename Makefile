@@ -9,7 +9,7 @@ PLATFORMS := $(foreach os,linux darwin freebsd windows,$(os)/amd64 $(os)/arm64)
 # The race detector needs a C compiler; where there is none, the tests run without it.
 RACE     := $(if $(shell command -v $(shell go env CC)),-race)
 # Much of the time is waiting for real processes; more at a time would make them wait for each other.
-GOTEST   := go test $(RACE) -count=1 -p 2 -parallel 4 -timeout $(or $(TIMEOUT),15m)
+GOTEST   := go test $(RACE) -count=1 -p 2 -parallel 3 -timeout $(or $(TIMEOUT),15m)
 FUZZTIME ?= 30s
 SOAK     ?= 10m
 SEED     := $(or $(SEED),$(shell date +%s))

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -218,6 +219,9 @@ func copied(t *testing.T, from, to string, n int, mode os.FileMode) {
 	if n >= 0 {
 		b = b[:n]
 	}
+	// A child between fork and exec would hold the file open too, and it could not be executed (golang/go#22315).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	must(t, os.WriteFile(to, b, mode))
 }
 

@@ -119,22 +119,22 @@ func TestServiceWhoseOnlySuccessorHangsIsStartedAgain(t *testing.T) {
 // strike kills a process if it lives still: a generation that has handed over may end just now.
 func (r *run) strike(pid int) {
 	r.t.Helper()
-	at := time.Now()
-	if r.sends(pid, syscall.SIGKILL) {
+	if at, sent := r.sends(pid, syscall.SIGKILL); sent {
 		r.AwaitExit(pid)
 		r.load.Killed(pid, at)
 	}
 }
 
-// sends sends a signal to a process of the service, if it lives still.
-func (r *run) sends(pid int, signal syscall.Signal) bool {
+// sends sends a signal to a process of the service, if it lives still, and tells the instant before.
+func (r *run) sends(pid int, signal syscall.Signal) (at time.Time, sent bool) {
 	r.t.Helper()
 	for _, p := range r.Family() {
 		if p.PID == pid && p.State != "Z" {
-			return syscall.Kill(pid, signal) == nil
+			at = time.Now() // not before the search: it takes its time on a busy machine
+			return at, syscall.Kill(pid, signal) == nil
 		}
 	}
-	return false
+	return at, false
 }
 
 // upgradesSoon upgrades the service, as soon as what is under way is over.

@@ -98,7 +98,7 @@ func (r *run) begin() (incumbent, successor int) {
 // pause stops a process that lives for a while.
 func (r *run) pause(pid int, d time.Duration) {
 	r.t.Helper()
-	if r.sends(pid, syscall.SIGSTOP) {
+	if _, sent := r.sends(pid, syscall.SIGSTOP); sent {
 		still := time.NewTimer(d)
 		<-still.C
 		r.sends(pid, syscall.SIGCONT)

@@ -403,19 +403,15 @@ func runtimeDir(t *testing.T) string {
 // replace puts a file at path, atomically.
 func replace(t *testing.T, path string, content []byte, mode os.FileMode) {
 	t.Helper()
-	f, err := os.OpenFile(path+".next", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
-	must(t, err)
-	_, err = f.Write(content)
-	must(t, err)
-	closeUnshared(t, f)
+	write(t, path+".next", content, mode)
 	must(t, os.Rename(path+".next", path))
 }
 
-// closeUnshared closes a file for good: while another process is forked, until it executes, the file is open there too,
-// and could not be executed (golang/go#22315).
-func closeUnshared(t *testing.T, f *os.File) {
+// write holds off forks while the file is open: a child between fork and exec would hold it too, and it could not be executed
+// (golang/go#22315).
+func write(t *testing.T, path string, content []byte, mode os.FileMode) {
 	t.Helper()
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	must(t, f.Close())
+	must(t, os.WriteFile(path, content, mode))
 }
