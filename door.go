@@ -140,6 +140,16 @@ func (d *door) hand() (fd int, ok bool) {
 	return fd, err == nil
 }
 
+// leave lets go of the socket that nobody was given: at its path another can be made from now on.
+func (d *door) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.listener != nil && !d.answering {
+		_ = d.listener.Close()
+		d.listener = nil
+	}
+}
+
 // close stops answering; conversations end soon after, see wait. The path goes with the service, not with a generation.
 func (d *door) close() {
 	d.stop()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/handover-go/handover/internal/wire"
 )
 
 // Sentinel errors, for errors.Is. Each is wrapped with what happened.
@@ -33,8 +35,12 @@ var (
 
 // withRemedy says what to do about an error of the system that does not say it.
 func withRemedy(err error) error {
-	if errors.Is(err, syscall.EMFILE) {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
 		return fmt.Errorf("%w: raise RLIMIT_NOFILE", err)
+	case errors.Is(err, wire.ErrTooManyInFlight):
+		return fmt.Errorf("%w: processes of this user do not receive what they were sent: end them, or raise RLIMIT_NOFILE", err)
+	default:
+		return err
 	}
-	return err
 }

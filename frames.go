@@ -18,7 +18,7 @@ func (l *life) happened(r peer.Report) {
 	case !mine && !slices.Contains(l.drainers, r.Peer):
 		peer.CloseDescriptors(r.Frame) // of a peer that was let go meanwhile
 	case r.Fault != nil && mine:
-		l.misunderstood(r.Fault)
+		l.misunderstood(r.Frame, r.Fault)
 	case r.On == peer.Spoke && mine:
 		l.frame(r.Frame)
 	case r.On == peer.Spoke:

@@ -94,16 +94,30 @@ func (l *life) offerTo(p *peer.Peer) {
 	for _, ln := range l.attempt.offered {
 		offer.Listeners = append(offer.Listeners, ln.spec)
 	}
-	if l.send(offer, self.FD()) {
-		l.sendListeners(0)
+	if err := l.sent(offer, self.FD()); err != nil {
+		l.notOffered(err)
+		return
 	}
+	l.sendListeners(0)
 }
 
 // sendListeners sends the batch of descriptors that begins with listener first.
 func (l *life) sendListeners(first int) {
-	if err := sendListeners(l.attempt.offered, first, func(m *wire.Listeners, fds ...int) { l.send(m, fds...) }); err != nil {
+	var unsent error
+	err := sendListeners(l.attempt.offered, first, func(m *wire.Listeners, fds ...int) { unsent = l.sent(m, fds...) })
+	if err != nil {
 		l.attempt.refuse(wire.CodeFailed, err)
 		l.raise(onAbort, "a listener was closed")
+	} else if unsent != nil {
+		l.notOffered(unsent)
+	}
+}
+
+// notOffered aborts where nothing can be offered for now. A link that broke is reported when it was read to its end.
+func (l *life) notOffered(err error) {
+	if errors.Is(err, wire.ErrTooManyInFlight) {
+		l.attempt.refuse(wire.CodeFailed, err)
+		l.raise(onAbort, "descriptors not sent")
 	}
 }
 

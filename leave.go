@@ -2,6 +2,7 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -49,11 +50,17 @@ func (l *life) hand() {
 		m.Draining = append(m.Draining, wire.Drainer{Generation: d.Generation, PID: d.Process.PID()})
 		fds = append(fds, r.toSuccessor[:]...)
 	}
-	l.send(m, fds...)
+	if err := l.sent(m, fds...); errors.Is(err, wire.ErrTooManyInFlight) {
+		// The successor needs to know all the same: it makes a takeover socket of its own, and who drains stays with this process.
+		l.log.Warn("the handover is final without the takeover socket and the generations that drain", "draining", len(redirects), "error", err)
+		l.process.door.leave()
+		l.send(&wire.Final{})
+		return
+	}
 	for _, r := range redirects {
 		to := &wire.Redirect{Generation: l.attempt.generation, Listeners: l.attempt.livesOn()}
 		if err := r.drainer.Link.Send(l.number(), to, r.toDrainer[:]...); err != nil {
-			l.log.Debug("draining generation not redirected: it has ended", "generation", r.drainer.Generation, "error", err)
+			l.log.Warn("draining generation not redirected: its connections stay there", "generation", r.drainer.Generation, "error", err)
 		}
 	}
 }

@@ -2,8 +2,10 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 
 	"github.com/handover-go/handover/internal/peer"
@@ -212,7 +214,14 @@ func (l *life) act(a action, e event, why string) {
 }
 
 // misunderstood answers a peer that needs what this build does not know.
-func (l *life) misunderstood(err error) {
+func (l *life) misunderstood(f *wire.Frame, err error) {
+	peer.CloseDescriptors(f)
+	switch m := f.Message.(type) { // who they come from is known by these
+	case *wire.Hello:
+		l.peer.Build, l.peer.Protocol = m.Build, m.Protocol
+	case *wire.Offer:
+		l.peer.Build, l.peer.Protocol = m.Build, wire.Range{Min: m.Protocol, Max: m.Protocol}
+	}
 	err = unsupported(err, l.process.build, l.peer.Build, l.peer.Protocol)
 	if l.attempt != nil {
 		l.attempt.refuse(wire.CodeUnsupported, err)
@@ -228,18 +237,23 @@ func unsupported(err error, ours, theirs wire.Build, protocol wire.Range) error 
 	return &wire.UnsupportedError{Reason: err.Error(), Ours: wire.Protocols, OurBuild: ours, Theirs: protocol, TheirBuild: theirs}
 }
 
-// send puts a frame on the link to the peer. A link that fails is read to its end, which is then reported like any other: the
-// peer may have died.
-func (l *life) send(m wire.Message, fds ...int) bool {
+// send puts a frame on the link to the peer.
+func (l *life) send(m wire.Message, fds ...int) bool { return l.sent(m, fds...) == nil }
+
+// sent is send, and says why not. A link that fails is read to its end, which is then reported like any other: the peer may have died.
+// After wire.ErrTooManyInFlight the link is whole, and what becomes of the frame is the caller's to say.
+func (l *life) sent(m wire.Message, fds ...int) error {
 	if l.peer == nil {
-		return false
+		return fmt.Errorf("send %s: %w", m.Kind(), net.ErrClosed)
 	}
-	if err := l.peer.Link.Send(l.number(), m, fds...); err != nil {
+	err := l.peer.Link.Send(l.number(), m, fds...)
+	if err != nil {
 		l.log.Debug("frame not sent", "attempt", l.number(), "state", l.state.String(), "error", err)
-		_ = l.peer.Link.Finish()
-		return false
 	}
-	return true
+	if err != nil && !errors.Is(err, wire.ErrTooManyInFlight) {
+		_ = l.peer.Link.Finish()
+	}
+	return withRemedy(err)
 }
 
 // number is that of the handover under way, or 0.

@@ -81,15 +81,17 @@ func (l *life) dialSuccessor(ctx context.Context, network, address string) (net.
 	}
 	defer func() { _ = theirs.Close() }()
 	fd, err := platform.FD(theirs)
-	sent := false
 	if err == nil {
+		err = errors.New("the successor does not listen there")
 		l.call(func() {
-			sent = l.attempt != nil && l.attempt.adopted[&ln.socket] && l.send(&wire.Preview{Key: ln.spec.Key()}, fd)
+			if l.attempt != nil && l.attempt.adopted[&ln.socket] {
+				err = l.sent(&wire.Preview{Key: ln.spec.Key()}, fd)
+			}
 		})
 	}
-	if !sent {
+	if err != nil {
 		_ = ours.Close()
-		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), errors.New("the successor does not listen there"))
+		return nil, fmt.Errorf("dial %s: %w", ln.spec.Key(), err)
 	}
 	return ours, nil
 }

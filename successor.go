@@ -2,6 +2,7 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/handover-go/handover/internal/peer"
@@ -33,8 +34,17 @@ func (l *life) greet() error {
 	}
 	defer func() { _ = self.Close() }()
 	hello := l.process.hello(wire.RoleSuccessor)
-	l.send(&hello, self.FD())
+	if err := l.sent(&hello, self.FD()); errors.Is(err, wire.ErrTooManyInFlight) {
+		l.giveUp(err)
+	}
 	return nil
+}
+
+// giveUp ends this process before it has taken part, and says why to both sides.
+func (l *life) giveUp(err error) {
+	l.cause = fmt.Errorf("%w: %w", ErrAborted, err)
+	l.send(&wire.Abort{Code: wire.CodeFailed, Reason: err.Error(), Protocol: wire.Protocols, Build: l.process.build})
+	l.raise(onAbort, err.Error())
 }
 
 // told raises the event of a frame that only an incumbent sends.
@@ -52,12 +62,13 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 		l.unexpected(f)
 		return
 	}
+	if m.Protocol < wire.Protocols.Min || m.Protocol > wire.Protocols.Max {
+		l.misunderstood(f, errors.New("no protocol in common"))
+		return
+	}
 	pidfd, err := platform.PidfdFromFD(f.Descriptors[0])
 	if err != nil {
-		err = fmt.Errorf("the incumbent's pidfd: %w", withRemedy(err))
-		l.cause = fmt.Errorf("%w: %w", ErrAborted, err)
-		l.send(&wire.Abort{Code: wire.CodeFailed, Reason: err.Error(), Protocol: wire.Protocols, Build: l.process.build})
-		l.raise(onAbort, err.Error())
+		l.giveUp(fmt.Errorf("the incumbent's pidfd: %w", withRemedy(err)))
 		return
 	}
 	l.peer.Becomes(pidfd)
@@ -269,6 +280,7 @@ func (l *life) departed(draining []wire.Drainer, fds []int) (all []*peer.Peer) {
 			l.log.Warn("a draining generation cannot be reached", "generation", d.Generation, "error", err)
 			continue
 		}
+		p.Features = []string{wire.FeatureRedirect} // or it would not be named; its HELLO may be long in coming
 		all = append(all, p)
 	}
 	return all

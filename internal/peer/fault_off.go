@@ -1,4 +1,4 @@
-//go:build !handoverfault
+//go:build !handoverfault || !linux
 
 package peer
 

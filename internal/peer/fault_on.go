@@ -1,4 +1,4 @@
-//go:build handoverfault
+//go:build handoverfault && linux
 
 package peer
 
@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
 
@@ -97,7 +98,5 @@ func (f *fault) strike() {
 	if f.signal == "STOP" {
 		signal = syscall.SIGSTOP
 	}
-	if self, err := os.FindProcess(os.Getpid()); err == nil {
-		_ = self.Signal(signal)
-	}
+	_ = platform.Strike(signal)
 }

@@ -1,0 +1,157 @@
+package faults
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/internal/platform"
+)
+
+// crowding is how people are told that a frame with descriptors could not be sent.
+const crowding = "too many descriptors in flight"
+
+// before is a frame that is about to be sent.
+func before(frame string) fault { return fault{"send", frame, "before", "STOP"} }
+
+// crowded starts a service of a user without privileges and begins a handover. See crowd.
+func crowded(t *testing.T, frame string, env ...string) (r *commoner, leave func()) {
+	t.Helper()
+	r = startAsCommoner(t, before(frame), env...)
+	return r, r.crowd()
+}
+
+// crowd begins a handover. When it returns, the frame at which the fault strikes is about to be sent, and another process has more
+// descriptors of the user's in flight than the kernel takes, until leave.
+func (r *commoner) crowd() (leave func()) {
+	r.t.Helper()
+	watch := r.watchStrike()
+	r.upgrade()
+	pid, err := strconv.Atoi(strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))[1])
+	must(r.t, err)
+	r.awaitStopped(pid)
+	leave = r.hoarder()
+	r.Signal(pid, syscall.SIGCONT)
+	return leave
+}
+
+// TestTooManyDescriptorsInFlightAbortAHandover before its commit, whichever side meets the limit. The reason is said, nothing is lost,
+// and the next handover succeeds when the other process has gone.
+func TestTooManyDescriptorsInFlightAbortAHandover(t *testing.T) {
+	for _, frame := range []string{"HELLO", "OFFER", "LISTENERS"} {
+		t.Run(frame, func(t *testing.T) {
+			t.Parallel()
+			r, leave := crowded(t, frame)
+			for range 3 { // and so on, while the limit is reached
+				if line := r.refused(); !strings.Contains(line, crowding) {
+					t.Errorf("the reason is not said: %s", line)
+				}
+				r.upgrade()
+			}
+			r.refused()
+			leave()
+			handovertest.AssertNothingLost(t, r.finish())
+		})
+	}
+}
+
+// TestTooManyDescriptorsInFlightFailAProbation that is long enough for it: the check cannot be sent to the successor, which is alive
+// and gives everything back.
+func TestTooManyDescriptorsInFlightFailAProbation(t *testing.T) {
+	t.Parallel()
+	r, leave := crowded(t, "PREVIEW", "HANDOVER_PROBATION=5s")
+	if line := r.settle(); !strings.Contains(line, "successor taken back") || !strings.Contains(line, crowding) {
+		t.Errorf("not taken back, or the reason is not said: %s", line)
+	}
+	if strings.Contains(r.Output(1<<20), "the successor is killed") {
+		t.Error("a successor that answers was killed")
+	}
+	leave()
+	handovertest.AssertNothingLost(t, r.finish())
+}
+
+// TestTooManyDescriptorsInFlightAtFinalLoseTheTakeoverSocketAlone: the successor is told that the handover is final, and makes another.
+func TestTooManyDescriptorsInFlightAtFinalLoseTheTakeoverSocketAlone(t *testing.T) {
+	t.Parallel()
+	r, leave := crowded(t, "FINAL")
+	if line := r.settle(); !strings.Contains(line, "the handover is final") {
+		t.Errorf("FINAL is lost: %s", line)
+	}
+	if !strings.Contains(r.Output(1<<20), crowding) {
+		t.Error("the reason is not said")
+	}
+	leave()
+	r.answersAtTheTakeoverSocket(r.PID())
+	handovertest.AssertNothingLost(t, r.finish())
+}
+
+// answersAtTheTakeoverSocket waits until the process does: it serves before.
+func (r *commoner) answersAtTheTakeoverSocket(pid int) {
+	r.t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		c, err := net.Dial("unix", r.takeover)
+		if err == nil {
+			creds, err := platform.PeerCredentials(platform.SocketFromConn(c.(*net.UnixConn)))
+			c.Close()
+			if err == nil && creds.PID == pid {
+				return
+			}
+		}
+		select {
+		case <-again.C:
+		case <-r.timeout.Done():
+			r.t.Fatalf("process %d does not answer at the takeover socket: %v\n%s", pid, err, r.Output(60))
+		}
+	}
+}
+
+// TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself: it cannot be told who serves now, and finishes what it holds.
+func TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself(t *testing.T) {
+	t.Parallel()
+	r := startAsCommoner(t, before("REDIRECT"))
+	drains, held := r.PID(), dial(t, r.address)
+	held.ask("/slow?id=held&ms=6000")
+	r.Upgrade(1)
+	leave := r.crowd()
+	if line := r.settle(); !strings.Contains(line, "the handover is final") {
+		t.Errorf("not final: %s", line)
+	}
+	held.answer(drains)
+	held.ask("/?id=again")
+	held.answer(drains)
+	leave()
+	r.AwaitExit(drains)
+	handovertest.AssertNothingLost(t, r.finish())
+}
+
+// TestTooManyDescriptorsInFlightKeepConnectionsWhereTheyAre until they can follow.
+func TestTooManyDescriptorsInFlightKeepConnectionsWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	r, leave := crowded(t, "CONN")
+	r.settle()
+	incumbent := 0
+	for _, p := range r.Family() {
+		if p.PID != r.PID() {
+			incumbent = p.PID
+		}
+	}
+	answered := r.load.Snapshot().ByPID[incumbent]
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for r.load.Snapshot().ByPID[incumbent] < answered+50 { // it answers those that stay
+		select {
+		case <-again.C:
+		case <-r.timeout.Done():
+			t.Fatalf("process %d does not answer: %s", incumbent, r.Output(60))
+		}
+	}
+	leave()
+	r.AwaitExit(incumbent) // they have followed
+	handovertest.AssertNothingLost(t, r.finish())
+}
