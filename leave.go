@@ -59,8 +59,11 @@ func (l *life) hand() {
 	}
 	for _, r := range redirects {
 		to := &wire.Redirect{Generation: l.attempt.generation, Listeners: l.attempt.livesOn()}
-		if err := r.drainer.Link.Send(l.number(), to, r.toDrainer[:]...); err != nil {
+		switch err := r.drainer.Link.Send(l.number(), to, r.toDrainer[:]...); {
+		case errors.Is(err, wire.ErrTooManyInFlight):
 			l.log.Warn("draining generation not redirected: its connections stay there", "generation", r.drainer.Generation, "error", err)
+		case err != nil:
+			l.log.Debug("draining generation not redirected: it has ended", "generation", r.drainer.Generation, "error", err)
 		}
 	}
 }
