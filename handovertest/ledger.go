@@ -17,12 +17,12 @@ import (
 // ledgerEnv names the directory of the accept ledgers to a service.
 const ledgerEnv = "HANDOVERTEST_LEDGER"
 
-// RecordAccepts makes srv record each connection that it begins to serve in
+// RecordAccepts makes srv record each connection that it begins and ends to serve in
 // the file PID.accepts of the directory $HANDOVERTEST_LEDGER, so that a driver
 // can tell what a killed process held. Without that variable it does nothing.
 // It chains srv.ConnState, and has to be called before srv serves. The file
-// stays open as long as the process lives. A process killed between accept(2)
-// and the line leaves the connection unexplained: see [Report.Unwritten].
+// stays open as long as the process lives. A process killed between accept(2),
+// or the arrival of a connection from another process, and the line leaves the connection unexplained: see [Report.Unwritten].
 func RecordAccepts(srv *http.Server) error {
 	dir := os.Getenv(ledgerEnv)
 	if dir == "" {
@@ -33,17 +33,17 @@ func RecordAccepts(srv *http.Server) error {
 
 func recordAccepts(srv *http.Server, dir string, pid int) error {
 	path := filepath.Join(dir, strconv.Itoa(pid)+".accepts")
-	ledger, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open accept ledger: %w", err)
 	}
 	next := srv.ConnState
 	srv.ConnState = func(c net.Conn, state http.ConnState) {
-		if state == http.StateNew {
+		if state == http.StateNew || state == http.StateClosed {
 			// One write a line: appended whole, and kept by the page cache when
 			// the process is killed. A line that cannot be written turns the
 			// loss of its connection into a plain one, which a test will report.
-			fmt.Fprintf(ledger, "%s %s %d\n", c.RemoteAddr(), port(c.LocalAddr().String()), time.Now().UnixNano())
+			fmt.Fprintf(file, "%s %s %d %s\n", c.RemoteAddr(), port(c.LocalAddr().String()), time.Now().UnixNano(), state)
 		}
 		if next != nil {
 			next(c, state)
@@ -60,10 +60,12 @@ func port(address string) string {
 	return "-" // unix
 }
 
-// accept is one line of a ledger.
-type accept struct {
-	pid int
-	at  time.Time
+// entry is one line of a ledger: a process began to serve a connection, or it ended to, because it closed the connection
+// or passed it on.
+type entry struct {
+	pid  int
+	at   time.Time
+	left bool
 }
 
 // death is a process that was killed, and the instant before it was.
@@ -76,25 +78,9 @@ type death struct {
 // signal was sent. A pid that accepts later than that is another process's.
 const lastBreath = 100 * time.Millisecond
 
-// unwritten reports whether no process has recorded the connection of that loss, and one was killed at the moment when it came
-// and went: it may have accepted it without the time for its line.
-func (l ledger) unwritten(loss Loss, deaths []death) bool {
-	for _, a := range l[loss.Local] {
-		if !a.at.Before(loss.Opened.Round(0)) && !a.at.After(loss.At.Round(0)) {
-			return false
-		}
-	}
-	for _, d := range deaths {
-		if after := loss.At.Sub(d.at); after >= 0 && after < lastBreath && d.at.Sub(loss.Opened).Abs() < lastBreath {
-			return true
-		}
-	}
-	return false
-}
-
 // ledger finds the process that held a connection. A connection is named by
 // its client's address and its life, because ports are used again.
-type ledger map[string][]accept
+type ledger map[string][]entry
 
 // address is the service's: connections to others are passed over.
 func readLedger(dir, address string) (ledger, error) {
@@ -126,8 +112,8 @@ func (l ledger) read(path, local string) error {
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		words := strings.Split(lines.Text(), " ")
-		if len(words) != 3 {
-			return fmt.Errorf("%s: line %q: not an address, a port and a time", path, lines.Text())
+		if len(words) != 4 {
+			return fmt.Errorf("%s: line %q: not an address, a port, a time and a state", path, lines.Text())
 		}
 		remote := words[0]
 		nanos, err := strconv.ParseInt(words[2], 10, 64)
@@ -137,25 +123,53 @@ func (l ledger) read(path, local string) error {
 		if words[1] != local {
 			continue
 		}
-		l[remote] = append(l[remote], accept{pid, time.Unix(0, nanos)})
+		l[remote] = append(l[remote], entry{pid, time.Unix(0, nanos), words[3] == http.StateClosed.String()})
 	}
 	return lines.Err()
 }
 
-// diedHolding reports whether the process that was the last to accept the
-// connection of that loss, or to be given it, is among the deaths and was
-// killed before the loss.
-func (l ledger) diedHolding(loss Loss, deaths []death) bool {
-	var holder accept
-	for _, a := range l[loss.Local] {
-		// Ledger lines carry the wall clock alone.
-		within := !a.at.Before(loss.Opened.Round(0)) && !a.at.After(loss.At.Round(0))
-		if within && a.at.After(holder.at) {
-			holder = a
+// holder returns who was the last to accept the connection of that loss, or to be given it, and when it ended to serve it, if
+// it did before anybody could see that.
+func (l ledger) holder(loss Loss) (began entry, left time.Time) {
+	// Ledger lines carry the wall clock alone.
+	opened, lost := loss.Opened.Round(0), loss.At.Round(0)
+	for _, e := range l[loss.Local] {
+		if !e.left && !e.at.Before(opened) && !e.at.After(lost) && e.at.After(began.at) {
+			began = e
 		}
 	}
+	for _, e := range l[loss.Local] {
+		if e.left && e.pid == began.pid && !e.at.Before(began.at) && (left.IsZero() || e.at.Before(left)) {
+			left = e.at
+		}
+	}
+	return began, left
+}
+
+// diedHolding reports whether the process that held the connection of that loss is among the deaths, and was killed before the
+// loss and before it gave the connection up.
+func (l ledger) diedHolding(loss Loss, deaths []death) bool {
+	holder, left := l.holder(loss)
 	for _, d := range deaths {
-		if d.pid == holder.pid && holder.pid != 0 && !loss.At.Before(d.at) && !holder.at.After(d.at.Add(lastBreath)) {
+		held := left.IsZero() || !left.Before(d.at.Round(0))
+		if d.pid == holder.pid && holder.pid != 0 && held && !loss.At.Before(d.at) && !holder.at.After(d.at.Add(lastBreath)) {
+			return true
+		}
+	}
+	return false
+}
+
+// unwritten reports whether nobody held the connection of that loss, and a process was killed at the moment when it came or was
+// passed on, and went: that process may have had it without the time for its line.
+func (l ledger) unwritten(loss Loss, deaths []death) bool {
+	holder, since := l.holder(loss)
+	if holder.pid == 0 {
+		since = loss.Opened
+	} else if since.IsZero() || since.Sub(loss.At) > lastBreath {
+		return false
+	}
+	for _, d := range deaths {
+		if after := loss.At.Sub(d.at); d.pid != holder.pid && after >= 0 && after < lastBreath && d.at.Sub(since).Abs() < lastBreath {
 			return true
 		}
 	}

@@ -42,8 +42,9 @@ type Report struct {
 	Closed       int `json:"closed"`
 	ClosedPolite int `json:"closed_polite"`
 	LostInCrash  int `json:"lost_in_crash"`
-	// Unwritten is how many of Failed and Closed were on connections that no ledger names and that were opened and lost
-	// within a tenth of a second of a kill. The killed process may have accepted them without the time for a line.
+	// Unwritten is how many of Failed and Closed were on connections that by the ledgers nobody held, and that were opened, or
+	// passed on by who held them, and lost within a tenth of a second of a kill. The killed process may have had them without
+	// the time for a line.
 	Unwritten int `json:"unwritten"`
 	OwnFaults int `json:"own_faults"`
 

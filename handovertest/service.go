@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -213,13 +216,27 @@ func (r *Running) AwaitExit(pid int) {
 // OpenFDs returns how many descriptors a process has open.
 func OpenFDs(pid int) (int, error) { return openFDs(pid) }
 
-// FreeAddress returns a TCP address of 127.0.0.1 that nobody listened on.
+// firstPort and lastPort are where FreeAddress looks: below the ports that Linux gives to clients by default
+// (net.ipv4.ip_local_port_range), one of which could have the address before the service does.
+const firstPort, lastPort = 20_000, 32_767
+
+// nextPort begins somewhere, because test binaries run side by side.
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32()) }
+
+// FreeAddress returns a TCP address of 127.0.0.1 that nobody listened on, and that this process gives to nobody else soon.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free address: %v", err)
+	var err error
+	for range lastPort - firstPort {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(firstPort+nextPort.Add(1)%(lastPort-firstPort))))
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", address); err == nil {
+			_ = ln.Close()
+			return address
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatalf("find a free address: %v", err)
+	return ""
 }

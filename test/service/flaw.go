@@ -35,7 +35,10 @@ func flawed(h http.Handler) http.Handler {
 			case flaw == "crash" && n >= 10:
 				crash()
 			case r.URL.Query().Get("id") == "fail":
-				defer func() { failure <- struct{}{} }()
+				defer func() {
+					_ = http.NewResponseController(w).Flush() // who asked knows, whatever becomes of this process
+					failure <- struct{}{}
+				}()
 			}
 		} else if flaw == "deaf" && requests.Load() > 0 {
 			<-r.Context().Done()
