@@ -12,6 +12,7 @@ import (
 // happened sorts what a peer reports.
 func (l *life) happened(r peer.Report) {
 	mine := r.Peer == l.peer
+	l.clear(r)
 	switch {
 	case l.keeper != nil && r.Peer == l.keeper.Peer:
 		l.keeper.reported(r)

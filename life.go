@@ -36,6 +36,7 @@ type life struct {
 	watchers   []watcher    // of the state
 	drainers   []*peer.Peer // generations that have left and still hold connections
 	follow     follow       // connections on their way out
+	doubtful   []arrivals   // their sender could not be told
 	emptying   int          // listeners that are being emptied
 	passedOn   bool         // an upgrade signal, and no answer has come yet
 	ended      bool         // a person has told this generation to end
@@ -332,6 +333,9 @@ func (l *life) leave() {
 		if p != nil {
 			p.Close()
 		}
+	}
+	for _, came := range l.doubtful {
+		came.close(l.log)
 	}
 	if l.keeper != nil {
 		l.keeper.Close()

@@ -1,10 +1,20 @@
 package handover
 
 import (
+	"log/slog"
+	"slices"
+
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
+
+// arrivals are connections that came in one batch, of which nothing was read yet.
+type arrivals struct {
+	from    *peer.Peer
+	conns   []*conn
+	carried []wire.Conn // what came with each
+}
 
 // receive takes connections that another generation captured, and answers before anything is read from them.
 func (l *life) receive(from *peer.Peer, frame *wire.Frame, m *wire.Conns) {
@@ -14,29 +24,54 @@ func (l *life) receive(from *peer.Peer, frame *wire.Frame, m *wire.Conns) {
 		frame.Descriptors = nil
 	}
 	answer := &wire.Verdicts{Verdicts: make([]wire.ConnVerdict, 0, len(m.Conns))}
-	var accepted []*conn
-	var carried []wire.Conn // what came with them
+	came := arrivals{from: from}
 	for i, w := range m.Conns {
 		v, c := l.judge(frame, i, w)
 		answer.Verdicts = append(answer.Verdicts, wire.ConnVerdict{ID: w.ID, Verdict: v})
 		if c != nil {
-			accepted, carried = append(accepted, c), append(carried, w)
+			came.conns, came.carried = append(came.conns, c), append(came.carried, w)
 		}
 	}
 	if err := from.Link.Send(frame.Attempt, answer); err != nil {
-		l.log.Warn("connections that came are closed unread: their sender cannot be told", "connections", len(accepted), "error", err)
-		for _, c := range accepted {
-			_ = c.Conn.Close()
-		}
+		l.log.Debug("the sender of connections cannot be told that they have come", "connections", len(came.conns), "error", err)
+		l.doubtful = append(l.doubtful, came)
 		return
 	}
-	for i, c := range accepted {
+	l.take(came)
+}
+
+// take goes on with connections.
+func (l *life) take(came arrivals) {
+	for i, c := range came.conns {
 		l.process.sockets.watch(c)
-		if w := carried[i]; w.Type == wire.ConnSession {
+		if w := came.carried[i]; w.Type == wire.ConnSession {
 			l.process.sessions.receive(c, w)
 		} else if !c.ln.give(c) {
 			_ = c.Close()
 		}
+	}
+}
+
+// clear decides on connections that came and whose sender could not be told: if it has died, nobody else has them; if it
+// lives, it may.
+func (l *life) clear(r peer.Report) {
+	l.doubtful = slices.DeleteFunc(l.doubtful, func(came arrivals) bool {
+		switch {
+		case came.from != r.Peer || r.On == peer.Spoke:
+			return false
+		case r.On == peer.Died && l.state != draining:
+			l.take(came)
+		default:
+			came.close(l.log)
+		}
+		return true
+	})
+}
+
+func (a arrivals) close(log *slog.Logger) {
+	log.Warn("connections that came are closed unread: their sender, which lives, cannot be told", "connections", len(a.conns))
+	for _, c := range a.conns {
+		_ = c.Conn.Close()
 	}
 }
 

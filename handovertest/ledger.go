@@ -160,7 +160,7 @@ func (l ledger) diedHolding(loss Loss, deaths []death) bool {
 }
 
 // unwritten reports whether nobody held the connection of that loss, and a process was killed at the moment when it came or was
-// passed on, and went: that process may have had it without the time for its line.
+// passed on, and went: that process may have had it without the time for its line, or not yet sent it on.
 func (l ledger) unwritten(loss Loss, deaths []death) bool {
 	holder, since := l.holder(loss)
 	if holder.pid == 0 {
@@ -169,7 +169,7 @@ func (l ledger) unwritten(loss Loss, deaths []death) bool {
 		return false
 	}
 	for _, d := range deaths {
-		if after := loss.At.Sub(d.at); d.pid != holder.pid && after >= 0 && after < lastBreath && d.at.Sub(since).Abs() < lastBreath {
+		if after := loss.At.Sub(d.at); after >= 0 && after < lastBreath && d.at.Sub(since).Abs() < lastBreath {
 			return true
 		}
 	}
