@@ -44,7 +44,7 @@ func (d *door) join(ctx context.Context) (*peer.Peer, error) {
 	if err == nil {
 		var proof *platform.Pidfd
 		if proof, err = platform.OpenPidfd(creds.PID); err == nil {
-			return &peer.Peer{Link: peer.NewLink(socket), Process: peer.Stranger(proof)}, nil
+			return &peer.Peer{Link: peer.NewLink(socket), Process: peer.Stranger(proof), Assumed: true}, nil
 		}
 		_ = socket.Close()
 	}
@@ -52,6 +52,20 @@ func (d *door) join(ctx context.Context) (*peer.Peer, error) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("join service %q: %w", d.process.config.Name, untrusted(err))
+}
+
+// answered reports whether a process answers at the socket.
+func (d *door) answered() bool {
+	path, err := takeover.Path(d.process.config.RuntimeDir, d.process.config.Name)
+	if err != nil || d.process.config.Name == "" {
+		return false
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
 }
 
 // untrusted says in this package's words that the other side may not take part.

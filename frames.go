@@ -14,6 +14,8 @@ func (l *life) happened(r peer.Report) {
 	mine := r.Peer == l.peer
 	l.clear(r)
 	switch {
+	case r.Stale():
+		l.log.Debug("a process that stood between this one and its peer has ended", "how", r.Why)
 	case l.keeper != nil && r.Peer == l.keeper.Peer:
 		l.keeper.reported(r)
 	case !mine && !slices.Contains(l.drainers, r.Peer):
@@ -24,8 +26,8 @@ func (l *life) happened(r peer.Report) {
 		l.frame(r.Frame)
 	case r.On == peer.Spoke:
 		l.drainerFrame(r.Peer, r.Frame)
-	case mine && r.On == peer.Died && l.ofKeeper && l.state == joining && !l.offer.heard:
-		l.raise(onAbort, "the keeper died before anyone had made an offer: another generation may serve")
+	case mine && r.On == peer.Died && l.state == joining && !l.offer.heard && (l.ofKeeper || l.process.door.answered()):
+		l.raise(onAbort, "who was to make an offer has died, and another generation may serve")
 	case mine:
 		l.raise(endings[r.On], r.Why)
 	case r.On == peer.LinkEnded:

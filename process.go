@@ -113,7 +113,11 @@ func (p *Process) incumbent(ctx context.Context, socket *platform.Socket) (*peer
 	case off() || platform.Supported() != nil:
 		return nil, nil
 	case socket != nil:
-		return parent(socket)
+		i, err := parent(socket)
+		if i != nil {
+			i.Assumed = true
+		}
+		return i, err
 	case p.config.Name != "":
 		return p.door.join(ctx)
 	default:
@@ -121,7 +125,7 @@ func (p *Process) incumbent(ctx context.Context, socket *platform.Socket) (*peer
 	}
 }
 
-// parent is the incumbent that started this process, until its offer proves who it is.
+// parent is the process that made a link and started this one.
 func parent(socket *platform.Socket) (*peer.Peer, error) {
 	creds, err := platform.PeerCredentials(socket)
 	if err != nil {

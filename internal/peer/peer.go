@@ -22,6 +22,7 @@ type Peer struct {
 	Build      wire.Build
 	Protocol   wire.Range
 	Features   []string
+	Assumed    bool // Process is a guess, until Becomes
 	Gone       bool // it has drained: its process ends, or has other things to do
 
 	inbox  chan<- Report
@@ -42,7 +43,13 @@ type Report struct {
 	Frame *wire.Frame // of Spoke; its descriptors are the receiver's
 	Fault error       // of Spoke: a frame that this build does not know and must not ignore; the link still works
 	Why   string      // how the process ended, what broke the link
+
+	process Process // of LinkEnded and Died: which was waited for
 }
+
+// Stale reports whether r tells the end of a process that was taken for the one behind the link, and is not. What became of that
+// one is reported anew.
+func (r Report) Stale() bool { return r.process != nil && r.process != r.Peer.Process }
 
 // Event is the kind of a Report.
 type Event uint8
@@ -117,14 +124,18 @@ func (p *Peer) readLink() {
 // waitForProcess reports the end of the link and the death of the process, after everything that it had sent.
 func (p *Peer) waitForProcess() {
 	ctx, retire := context.WithCancel(p.ctx)
-	process, guard, died := p.Process, make(chan struct{}), make(chan string, 1)
+	process, assumed, guard, died := p.Process, p.Assumed, make(chan struct{}), make(chan string, 1)
 	p.retire, p.guard = retire, guard
 	go func() {
 		defer close(died)
-		if how, err := process.Wait(ctx); err == nil {
-			_ = p.Link.Finish()
-			died <- how
+		how, err := process.Wait(ctx)
+		if err != nil {
+			return
 		}
+		if !assumed { // else its death may explain the end of the link, but does not make it
+			_ = p.Link.Finish()
+		}
+		died <- how
 	}()
 	go func() {
 		defer close(guard)
@@ -139,14 +150,14 @@ func (p *Peer) waitForProcess() {
 		select {
 		case how, dead := <-died:
 			if dead {
-				p.report(Report{On: Died, Why: how})
+				p.report(Report{On: Died, Why: how, process: process})
 			}
 			return
 		case <-outlived.C:
-			p.report(Report{On: LinkEnded, Why: p.ended.Error()})
+			p.report(Report{On: LinkEnded, Why: p.ended.Error(), process: process})
 		}
 		if how, dead := <-died; dead {
-			p.report(Report{On: Died, Why: how})
+			p.report(Report{On: Died, Why: how, process: process})
 		}
 	}()
 }
@@ -155,12 +166,12 @@ func (p *Peer) waitForProcess() {
 // of a process before it reports it dead, and a large one takes its time.
 const deathAfterEnd = time.Second
 
-// Becomes says that the process behind the link is another than was assumed.
+// Becomes says which process is behind the link. Reports of another one that are on their way are stale.
 func (p *Peer) Becomes(proof *platform.Pidfd) {
 	p.retire()
 	<-p.guard
 	p.Process.Close()
-	p.Process = Stranger(proof)
+	p.Process, p.Assumed = Stranger(proof), false
 	p.waitForProcess()
 }
 

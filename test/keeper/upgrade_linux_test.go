@@ -59,10 +59,11 @@ func TestKeptServiceIsUpgradedAndLosesNothing(t *testing.T) {
 			same = []func(){r.sameDescriptors(), r.sameGoroutines()}
 		}
 		r.renew()
-		w := r.Watch(says(over))
+		w, knows := r.Watch(says(over)), r.Watch(says(succeeded))
 		ways[i%len(ways)]()
 		line := r.line(w)
 		r.wantFinal(line)
+		r.line(knows) // until then the successor says that a handover is under way
 		if number(t, line, "attempt") != i+1 || number(t, line, "generation") != i+2 {
 			t.Fatalf("%q, want attempt %d and generation %d", line, i+1, i+2)
 		}

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -139,8 +140,8 @@ func (r *run) firstAccept(pid int, after time.Time) time.Time {
 		ledger, err := os.ReadFile(filepath.Join(r.Load().Ledger, itoa(pid)+".accepts"))
 		must(r.t, err)
 		for line := range strings.Lines(string(ledger)) {
-			words := strings.Fields(line)
-			if nanos, err := strconv.ParseInt(words[len(words)-1], 10, 64); err == nil && nanos > after.UnixNano() {
+			words := strings.Fields(line) // the address, the service's port, the time, and the state
+			if nanos, err := strconv.ParseInt(words[2], 10, 64); err == nil && words[3] == http.StateNew.String() && nanos > after.UnixNano() {
 				first = time.Unix(0, nanos)
 				return nil, true
 			}

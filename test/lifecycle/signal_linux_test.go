@@ -81,7 +81,7 @@ func (r *run) awaitLast(handovers int) {
 	r.assertAlone(r.PID())
 }
 
-// TestSignalToADrainingGenerationUpgradesTheService has the generation that still drains pass it on.
+// TestSignalToADrainingGenerationUpgradesTheService has the generation that still drains pass it on, though to one that leaves just then.
 func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
 	t.Parallel()
 	r := start(t).drive()
@@ -93,8 +93,8 @@ func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
 	for _, generation := range []int{3, 4} { // the second time, its link leads to a successor by redirection
 		passed, began, answer, final := r.Watch(says(passedOn)), r.Watch(says(begun)), r.Watch(says(answeredBy)), r.Watch(says(succeeded))
 		r.Signal(first, syscall.SIGUSR2)
-		if line := r.line(passed); !strings.Contains(line, by(first)) || number(t, line, "pid") != second {
-			t.Errorf("%q, want it of process %d, to %d", line, first, second)
+		if line := r.line(passed); !strings.Contains(line, by(first)) {
+			t.Errorf("%q, want it of process %d", line, first)
 		}
 		if line := r.line(began); !strings.Contains(line, by(second)) {
 			t.Errorf("%q, want it of process %d", line, second)
