@@ -29,10 +29,10 @@ type attempt struct {
 	freezing context.CancelFunc // ends the freeze before it is through
 	frozen   chan struct{}      // closed when the freeze's goroutine has ended
 	watch    *watch
-	request  uint32    // the keeper's number for it, 0 without a keeper
-	vote     wire.Vote // the keeper's
-	command  string    // what is started, where it is not the service's own command
-	waiters  []func(ended)
+	request  uint32      // the keeper's number for it, 0 without a keeper
+	vote     wire.Vote   // the keeper's
+	command  string      // what is started, where it is not the service's own command
+	waiter   func(ended) // nil once it was told, or where nobody waits
 }
 
 // ended is what whoever asked for a handover is told.
@@ -67,7 +67,7 @@ func (a *attempt) livesOn() []string {
 	return keys
 }
 
-// finish tells everyone who waits.
+// finish tells who waits.
 func (a *attempt) finish(r Result, err error) {
 	r.Attempt = int(a.number)
 	r.Total = time.Since(a.started)
@@ -75,10 +75,10 @@ func (a *attempt) finish(r Result, err error) {
 	if !a.ready.IsZero() {
 		r.Ready = a.ready.Sub(a.started)
 	}
-	for _, w := range a.waiters {
-		w(ended{r, err, a.code})
+	if tell := a.waiter; tell != nil {
+		a.waiter = nil
+		tell(ended{r, err, a.code})
 	}
-	a.waiters = nil
 }
 
 // upgrade begins a handover, unless one is under way or none can be. c is a process that asked to be the successor, or that
@@ -110,10 +110,7 @@ func (l *life) upgrade(wish wire.Upgrade, c *candidate, waiter func(ended)) {
 		refuse(Result{}, wire.CodeFailed, err)
 	default:
 		l.attempts++
-		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*socket]bool), command: command}
-		if waiter != nil {
-			l.attempt.waiters = append(l.attempt.waiters, waiter)
-		}
+		l.attempt = &attempt{number: l.attempts, started: time.Now(), adopted: make(map[*socket]bool), command: command, waiter: waiter}
 		if c != nil {
 			l.attempt.joined, l.peer = c.greeted, c.peer
 		}

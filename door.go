@@ -126,7 +126,7 @@ func (d *door) answer() (*net.UnixListener, error) {
 	return d.listener, takeover.Answer(d.listener)
 }
 
-// hold owns the socket that came from another process, which goes on answering at it, for now.
+// hold owns the socket that came from another process, which goes on answering there until this one does.
 func (d *door) hold(fd int) {
 	ln, err := takeover.Adopt(fd)
 	if err != nil {

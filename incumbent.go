@@ -113,7 +113,7 @@ func (l *life) sendListeners(first int) {
 	}
 }
 
-// notOffered aborts where nothing can be offered for now. A link that broke is reported when it was read to its end.
+// notOffered aborts where what is to be offered cannot be sent. A link that broke is reported when it was read to its end.
 func (l *life) notOffered(err error) {
 	if errors.Is(err, wire.ErrTooManyInFlight) {
 		l.attempt.refuse(wire.CodeFailed, err)

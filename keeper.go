@@ -15,10 +15,10 @@ type keeper struct {
 	*peer.Peer
 	life *life
 
-	registered []*socket  // in the order of REGISTER
-	admission  chan error // has room for the keeper's vote before READY; nil once it was given
-	asked      []func(ended)
-	request    uint32 // the number of the last question; a late answer to an earlier one is none to this
+	registered []*socket   // in the order of REGISTER
+	admission  chan error  // has room for the keeper's vote before READY; nil once it was given
+	asked      func(ended) // waits for the end of the handover that the keeper was asked for; nil if it was not
+	request    uint32      // the number of the last question; a late answer to an earlier one is none to this
 }
 
 // parentKeeper takes over the link that the keeper gave this process. It returns nil if the keeper has died since.
@@ -35,7 +35,10 @@ func (l *life) parentKeeper(socket *platform.Socket) error {
 	}
 	defer func() { _ = self.Close() }()
 	hello := l.process.hello(wire.RoleKeeper)
-	k.send(0, &hello, self.FD())
+	if err := k.sent(0, &hello, self.FD()); errors.Is(err, wire.ErrTooManyInFlight) {
+		p.Close()
+		return withRemedy(err)
+	}
 	l.keeper = k
 	p.Observe(l.inbox, l.done)
 	return nil
@@ -64,22 +67,31 @@ func (l *life) joinKeeper(p *peer.Peer, deny func(ended)) {
 		hello.Takeover = true
 		fds = append(fds, fd)
 	}
-	l.keeper = &keeper{Peer: p, life: l}
+	k := &keeper{Peer: p, life: l}
+	if err := k.sent(0, &hello, fds...); err != nil {
+		deny(ended{err: withRemedy(err), code: wire.CodeFailed})
+		return
+	}
+	l.keeper = k
 	l.log.Info("a keeper has come", "pid", p.Process.PID(), "build", p.Build.String())
-	l.keeper.send(0, &hello, fds...)
 	l.keeper.register()
 	l.keeper.send(0, l.standing(""))
 	p.Observe(l.inbox, l.done)
 }
 
 // send puts a frame on the link. A keeper that cannot be reached has died, or is about to: its death will be reported.
-func (k *keeper) send(id uint32, m wire.Message, fds ...int) bool {
-	if err := k.Link.Send(id, m, fds...); err != nil {
+func (k *keeper) send(id uint32, m wire.Message, fds ...int) { _ = k.sent(id, m, fds...) }
+
+// sent is send, and says why not. After wire.ErrTooManyInFlight the link is whole.
+func (k *keeper) sent(id uint32, m wire.Message, fds ...int) error {
+	err := k.Link.Send(id, m, fds...)
+	if err != nil {
 		k.life.log.Debug("the keeper was not told", "frame", m.Kind().String(), "error", err)
-		_ = k.Link.Finish()
-		return false
 	}
-	return true
+	if err != nil && !errors.Is(err, wire.ErrTooManyInFlight) {
+		_ = k.Link.Finish()
+	}
+	return err
 }
 
 // reported handles what the keeper says, and its end.
@@ -146,14 +158,22 @@ func (k *keeper) register() {
 	k.sendListeners(&wire.Ack{})
 }
 
-// sendListeners sends the batch that follows what was acknowledged.
+// sendListeners sends the batch that follows what was acknowledged. A generation whose listeners the keeper cannot hold does not
+// become ready.
 func (k *keeper) sendListeners(m *wire.Ack) {
+	var err, unsent error
 	if m.Lost || m.Next < 0 || m.Next > len(k.registered) {
-		k.life.log.Error("the keeper cannot hold the listeners: raise its RLIMIT_NOFILE", "listeners", len(k.registered))
-		return
+		err = errors.New("raise its RLIMIT_NOFILE")
+	} else {
+		err = sendListeners(k.registered, m.Next, func(l *wire.Listeners, fds ...int) { unsent = k.sent(0, l, fds...) })
 	}
-	if err := sendListeners(k.registered, m.Next, func(l *wire.Listeners, fds ...int) { k.send(0, l, fds...) }); err != nil {
-		k.life.log.Error("the keeper does not hold the listeners", "error", err)
+	if errors.Is(unsent, wire.ErrTooManyInFlight) {
+		err = withRemedy(unsent)
+	}
+	if err != nil {
+		err = fmt.Errorf("the keeper does not hold the %d listeners: %w", len(k.registered), err)
+		k.life.log.Error("a death of this generation refuses clients", "error", err)
+		k.admitted(err)
 	}
 }
 
@@ -219,8 +239,8 @@ func (k *keeper) introduced(f *wire.Frame) {
 	k.asked = nil
 	k.life.upgrade(wire.Upgrade{}, &candidate{peer: p, deny: func(ended) { p.Close() }}, func(e ended) {
 		answer(e)
-		for _, waiter := range asked {
-			waiter(e)
+		if asked != nil {
+			asked(e)
 		}
 	})
 	if k.life.peer == p {
@@ -230,7 +250,7 @@ func (k *keeper) introduced(f *wire.Frame) {
 
 // ask has the keeper start a successor.
 func (k *keeper) ask(wish wire.Upgrade, waiter func(ended)) {
-	if len(k.asked) > 0 {
+	if k.asked != nil {
 		if waiter != nil {
 			n := int(k.life.attempts) + 1
 			waiter(ended{Result{Attempt: n}, fmt.Errorf("%w: attempt %d, its successor is being started", ErrInProgress, n), wire.CodeBusy})
@@ -240,7 +260,7 @@ func (k *keeper) ask(wish wire.Upgrade, waiter func(ended)) {
 	if waiter == nil {
 		waiter = func(ended) {}
 	}
-	k.asked = []func(ended){waiter}
+	k.asked = waiter
 	k.life.log.Info("the keeper is asked for a successor", "keeper", k.Process.PID())
 	k.request++
 	k.send(k.request, &wire.Upgrade{Binary: wish.Binary, Rollback: wish.Rollback, Keeper: wish.Keeper})
@@ -256,8 +276,8 @@ func (k *keeper) answered(f *wire.Frame, m *wire.Reply) {
 func (k *keeper) refuse(e ended) {
 	asked := k.asked
 	k.asked = nil
-	for _, waiter := range asked {
-		waiter(e)
+	if asked != nil {
+		asked(e)
 	}
 }
 

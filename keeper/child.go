@@ -66,18 +66,18 @@ func (n *nursery) start(cmd *exec.Cmd) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.add(proof, proof.PID()), nil
+	return n.add(proof), nil
 }
 
 // adopt takes charge of a child that an earlier program of this process started.
-func (n *nursery) adopt(proof *platform.Pidfd, pid int) *child {
+func (n *nursery) adopt(proof *platform.Pidfd) *child {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.add(proof, pid)
+	return n.add(proof)
 }
 
-func (n *nursery) add(proof *platform.Pidfd, pid int) *child {
-	c := &child{proof: proof, pid: pid, done: make(chan struct{})}
+func (n *nursery) add(proof *platform.Pidfd) *child {
+	c := &child{proof: proof, pid: proof.PID(), done: make(chan struct{})}
 	n.children[c.pid] = c
 	return c
 }
@@ -94,6 +94,13 @@ type child struct {
 	pid   int
 	done  chan struct{}
 	exit  platform.Exit // valid once done is closed
+}
+
+// discard ends a process that nobody was told of.
+func (c *child) discard() {
+	_ = c.Kill()
+	<-c.done
+	c.Close()
 }
 
 // The methods of peer.Process.

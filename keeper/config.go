@@ -38,7 +38,7 @@ type Config struct {
 	// embeds the keeper must call Become. An address at which socket activation has brought a socket is not listened on again.
 	Listen []string
 
-	// Health is asked of a generation before it serves, and of the service after it does.
+	// Health is asked of a generation before it is ready, and of the service while a handover is on probation.
 	Health Health
 
 	// ReadyTimeout bounds the time from the start of the first generation, or of the next one after a death, until it is

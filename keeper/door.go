@@ -221,10 +221,12 @@ func (d *door) answer(link *wire.Link, socket *platform.Socket, question wire.Me
 	}
 }
 
-// close stops answering, and removes the path: no generation is left.
-func (d *door) close() {
+// close stops answering, and removes the path if no generation is left that may answer there.
+func (d *door) close(ended bool) {
 	d.stop()
-	_ = os.Remove(d.listener.Addr().String())
+	if ended {
+		_ = os.Remove(d.listener.Addr().String())
+	}
 	_ = d.listener.Close()
 	d.wait.Wait()
 }

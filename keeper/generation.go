@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/handover-go/handover/internal/peer"
@@ -72,16 +73,19 @@ func (g *generation) said(k *Keeper, f *wire.Frame) {
 	peer.CloseDescriptors(f)
 }
 
-// send puts a frame on the link. Where that fails the process has died, or is about to.
+// send puts a frame on the link, and reports whether it could. Where it could not, the process has died or is about to, or too many
+// descriptors are in flight, after which the link is whole.
 func (g *generation) send(id uint32, m wire.Message, fds ...int) bool {
-	if g.Link == nil {
-		return false
+	return g.Link != nil && sent(g.Link, id, m, fds...) == nil
+}
+
+// sent puts a frame on a link. One that fails is read to its end: the other side may have died.
+func sent(link *wire.Link, id uint32, m wire.Message, fds ...int) error {
+	err := link.Send(id, m, fds...)
+	if err != nil && !errors.Is(err, wire.ErrTooManyInFlight) {
+		_ = link.Finish()
 	}
-	if err := g.Link.Send(id, m, fds...); err != nil {
-		_ = g.Link.Finish()
-		return false
-	}
-	return true
+	return err
 }
 
 // greet answers its HELLO, with a copy of the takeover socket, for the case that the keeper dies.
@@ -100,7 +104,10 @@ func (g *generation) greet(k *Keeper, m *wire.Hello) {
 		answer.Takeover = true
 		fds = append(fds, fd)
 	}
-	g.send(0, &answer, fds...)
+	if err := sent(g.Link, 0, &answer, fds...); errors.Is(err, wire.ErrTooManyInFlight) {
+		k.log.Error("a generation cannot be greeted: raise the hard RLIMIT_NOFILE of this user", "pid", g.PID(), "error", err)
+		_ = g.process.Kill()
+	}
 }
 
 // registered goes on when every descriptor has come: what was held before is let go, and a generation that does not serve yet

@@ -44,8 +44,7 @@ type Keeper struct {
 	attempts    uint32        // the number of the service's last handover
 	requests    uint32        // the last number of a question to a generation
 	backoff     backoff
-	due         time.Time   // of the next start, while down
-	timer       *time.Timer // of due, of an attempt's deadline, or of the end
+	timer       *time.Timer // of the next start, of an attempt's deadline, or of the end
 	restarts    int         // after deaths
 	last        string      // how the last attempt or life ended
 	left        *ExitError  // how the service ended, when nobody asked for it
@@ -91,7 +90,7 @@ func New(ctx context.Context, config Config) (*Keeper, error) {
 		err = k.restore(before)
 	default:
 		if err = k.listen(); err != nil {
-			k.door.close()
+			k.door.close(k.door.joined == nil)
 		}
 	}
 	if err != nil {
@@ -140,7 +139,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) end() error {
 	close(k.done)
 	k.systemd.Close()
-	k.door.close()
+	k.door.close(true)
 	k.wait.Wait()
 	k.nursery.close()
 	letGo(k.spare)
@@ -225,7 +224,7 @@ func (k *Keeper) reported(r peer.Report) {
 	case r.On == peer.Died:
 		k.died(k.generations[i], r.Why)
 	default:
-		k.log.Warn("a generation cannot be understood, or has closed its link", "generation", k.generations[i].number, "pid", k.generations[i].PID(), "error", r.Fault)
+		k.log.Warn("a generation cannot be understood, or has closed its link", "generation", k.generations[i].number, "pid", k.generations[i].PID(), "error", r.Fault, "reason", r.Why)
 	}
 }
 
@@ -317,7 +316,7 @@ func (k *Keeper) fell(served time.Duration, how string) {
 	if a := k.attempt; a != nil {
 		k.attempt = nil
 		a.close()
-		a.answer(&wire.Reply{Outcome: "aborted", Error: "the service has died: " + how, Code: wire.CodeFailed})
+		a.answered(&wire.Reply{Outcome: "aborted", Error: "the service has died: " + how, Code: wire.CodeFailed})
 	}
 	if !k.step(onDown, how) {
 		return
@@ -331,7 +330,6 @@ func (k *Keeper) fell(served time.Duration, how string) {
 		return
 	}
 	k.log.Warn("the service is started again", "service", k.config.Name, "in", delay, "after", how)
-	k.due = time.Now().Add(delay)
 	k.timer.Reset(delay)
 }
 
@@ -353,7 +351,7 @@ func (k *Keeper) stop(e event, why string) {
 		if a := k.attempt; a != nil {
 			k.attempt = nil
 			a.close()
-			a.answer(&wire.Reply{Outcome: "aborted", Error: "the service ends", Code: wire.CodeCancelled})
+			a.answered(&wire.Reply{Outcome: "aborted", Error: "the service ends", Code: wire.CodeCancelled})
 		}
 		if len(k.generations) == 0 {
 			k.step(onEmpty, "")

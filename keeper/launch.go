@@ -58,13 +58,23 @@ func (k *Keeper) run(s stock, files []*os.File, variables ...string) (*child, er
 	if err != nil {
 		return nil, fmt.Errorf("start the service: %w", err)
 	}
-	if path == s.Origin && !s.script {
-		if running, err := os.Stat("/proc/" + strconv.Itoa(c.pid) + "/exe"); err == nil && !s.same(running) {
-			_ = c.Kill()
-			return nil, fmt.Errorf("start the service: %q was replaced while it was being started: try again", path)
-		}
+	if err := verify(c, s, path); err != nil {
+		c.discard()
+		return nil, fmt.Errorf("start the service: %w", err)
 	}
 	return c, nil
+}
+
+// verify makes sure that the process runs what was examined.
+func verify(c *child, s stock, path string) error {
+	if path != s.Origin || s.script {
+		return nil
+	}
+	running, err := os.Stat("/proc/" + strconv.Itoa(c.PID()) + "/exe")
+	if err == nil && !s.same(running) {
+		return fmt.Errorf("%q was replaced while it was being started: try again", path)
+	}
+	return nil
 }
 
 // environment is this process's without what was meant for it alone, and with what the service must know.

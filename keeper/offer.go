@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -118,8 +119,8 @@ func (o *offer) unadopted(m *wire.Adopted) (left []holding) {
 }
 
 func (o *offer) send(m wire.Message, fds ...int) {
-	if err := o.Link.Send(o.keeper.attempts, m, fds...); err != nil {
-		_ = o.Link.Finish()
+	if err := sent(o.Link, o.keeper.attempts, m, fds...); errors.Is(err, wire.ErrTooManyInFlight) {
+		o.fail(fmt.Errorf("%w: raise the hard RLIMIT_NOFILE of this user", err))
 	}
 }
 

@@ -97,9 +97,7 @@ func (k *Keeper) startPlain(s stock, held []holding, notify string) (*child, err
 			err = verify(c, s, path)
 		}
 		if err != nil {
-			_ = c.Kill()
-			<-c.done
-			c.Close()
+			c.discard()
 		}
 	}
 	if err != nil {
@@ -124,18 +122,6 @@ func became(c *child, report *os.File) error {
 		return err
 	case len(said) > 0:
 		return errors.New(string(said))
-	}
-	return nil
-}
-
-// verify makes sure that the process runs what was examined.
-func verify(c *child, s stock, path string) error {
-	if path != s.Origin || s.script {
-		return nil
-	}
-	running, err := os.Stat("/proc/" + strconv.Itoa(c.PID()) + "/exe")
-	if err == nil && !s.same(running) {
-		return fmt.Errorf("%q was replaced while it was being started: try again", path)
 	}
 	return nil
 }

@@ -27,12 +27,19 @@ const tryTimeout = 10 * time.Second
 // Generations notice nothing: their links are carried over, frames within included. client, who asked, is answered by the next
 // program; refused, or where that cannot be started, by this one.
 func (k *Keeper) replace(client *platform.Socket, answer func(*wire.Reply)) {
-	if k.attempt != nil || k.state != serving {
-		answer(&wire.Reply{Error: fmt.Sprintf("the keeper is not replaced: the service is %s", k.state), Code: wire.CodeBusy})
+	busy := func(why string) {
+		answer(&wire.Reply{Error: "the keeper is not replaced: " + why, Code: wire.CodeBusy})
+	}
+	switch {
+	case k.attempt != nil || k.state != serving:
+		busy(fmt.Sprintf("the service is %s", k.state))
+		return
+	case len(k.config.Listen) > 0 && len(k.generations) > 1:
+		busy("a generation has not ended yet, and this keeper sees to that: try again")
 		return
 	}
 	k.step(onUpgrade, "of the keeper")
-	a := &attempt{begun: time.Now(), answers: []func(*wire.Reply){answer}}
+	a := &attempt{begun: time.Now(), answer: answer}
 	k.attempt = a
 	generations := slices.Clone(k.generations)
 	s := &saved{Version: savedVersion, Name: k.config.Name}
@@ -52,7 +59,7 @@ func (k *Keeper) replace(client *platform.Socket, answer func(*wire.Reply)) {
 			if err == nil {
 				err = k.become(a, path, s, client) // returns only if it fails
 			}
-			for _, g := range generations {
+			for _, g := range k.generations {
 				g.resume(k)
 			}
 			if k.attempt == a {

@@ -56,10 +56,11 @@ type savedHolding struct {
 }
 
 type savedStock struct {
-	Digest, Origin, Path string
-	Size                 int64
-	ModTime              time.Time
-	Script               bool
+	Digest, Origin string
+	Held           int // the open file that it is kept as, or -1
+	Size           int64
+	ModTime        time.Time
+	Script         bool
 }
 
 // file has it in memory.
@@ -112,7 +113,7 @@ func (k *Keeper) save(s *saved, client *platform.Socket) error {
 		}
 		saved := savedGeneration{
 			Child: g.child != nil, Pidfd: s.inherit(proof), Link: -1, Number: g.number, Name: g.Build, Standing: g.standing,
-			Since: g.since, Build: g.build.save(), Held: s.holdings(g.held),
+			Since: g.since, Build: g.build.save(s), Held: s.holdings(g.held),
 		}
 		if g.Link != nil {
 			if fd, err = platform.FD(g.socket); err != nil {
@@ -129,30 +130,19 @@ func (k *Keeper) save(s *saved, client *platform.Socket) error {
 	s.Spare = s.holdings(k.spare)
 	s.Highest, s.Attempts, s.Requests = k.highest, k.attempts, k.requests
 	s.Deaths, s.Restarts, s.Last, s.Started = k.backoff.deaths, k.restarts, k.last, k.started
-	s.Running, s.Previous = k.shelf.running.save(), k.shelf.previous.save()
-	for _, b := range []stock{k.shelf.running, k.shelf.previous} {
-		if fd, ok := b.descriptor(); ok {
-			s.inherit(fd)
-		}
-	}
+	s.Running, s.Previous = k.shelf.running.save(s), k.shelf.previous.save(s)
 	return nil
 }
 
-func (b stock) save() savedStock {
-	s := savedStock{Digest: b.Digest, Origin: b.Origin, Path: b.Path, Size: b.Size, Script: b.script}
+func (b stock) save(s *saved) savedStock {
+	kept := savedStock{Digest: b.Digest, Origin: b.Origin, Held: -1, Size: b.Size, Script: b.script}
 	if b.file != nil {
-		s.ModTime = b.file.ModTime()
+		kept.ModTime = b.file.ModTime()
 	}
-	return s
-}
-
-// descriptor is that of a build which is kept as an open file.
-func (b stock) descriptor() (fd int, ok bool) {
-	if !b.Held() {
-		return -1, false
+	if fd, ok := b.Descriptor(); ok {
+		kept.Held = s.inherit(fd)
 	}
-	_, err := fmt.Sscanf(b.Path, "/proc/self/fd/%d", &fd)
-	return fd, err == nil
+	return kept
 }
 
 // inherited reads what the program before this one knew. It returns nil where there was none. A program that is only tried ends
@@ -204,14 +194,21 @@ func (k *Keeper) restore(s *saved) error {
 	k.highest, k.attempts, k.requests = s.Highest, s.Attempts, s.Requests
 	k.backoff.deaths, k.restarts, k.last, k.started = s.Deaths, s.Restarts, s.Last, s.Started
 	k.shelf.running, k.shelf.previous = k.shelf.restore(s.Running), k.shelf.restore(s.Previous)
+	held := map[int]bool{s.Running.Held: true, s.Previous.Held: true}
 	for i, saved := range s.Generations {
 		g, err := k.restored(saved)
 		if err != nil {
 			return fmt.Errorf("go on with generation %d: %w", saved.Number, err)
 		}
 		k.generations = append(k.generations, g)
+		held[saved.Build.Held] = true
 		if i == s.Incumbent {
 			k.incumbent, k.state = g, serving
+		}
+	}
+	for fd := range held { // what is kept has a descriptor of its own by now, which services do not inherit
+		if fd >= 0 {
+			_ = platform.CloseFD(fd)
 		}
 	}
 	if s.Client >= 0 {
@@ -235,7 +232,7 @@ func (k *Keeper) restored(s savedGeneration) (*generation, error) {
 		number: s.Number, build: k.shelf.restore(s.Build), standing: s.Standing, since: s.Since, answers: make(map[uint32]func(*wire.Reply)),
 	}
 	if s.Child {
-		g.child = k.nursery.adopt(proof, s.Standing.PID)
+		g.child = k.nursery.adopt(proof)
 		g.process = g.child
 	} else {
 		g.process = peer.Stranger(proof)

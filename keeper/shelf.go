@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/handover-go/handover/keeper/builds"
 	"github.com/handover-go/handover/keeper/preflight"
@@ -155,11 +154,14 @@ func (s *shelf) restore(saved savedStock) stock {
 		return b
 	}
 	var err error
-	if strings.HasPrefix(saved.Path, "/proc/") || s.store == nil {
-		b.Build, err = builds.Hold(saved.Path)
+	switch {
+	case saved.Held >= 0:
+		b.Build, err = builds.Hold(fmt.Sprintf("/proc/self/fd/%d", saved.Held))
 		b.Origin = saved.Origin
-	} else {
+	case s.store != nil:
 		b.Build, err = s.store.Get(saved.Digest)
+	default:
+		err = builds.ErrUnusable
 	}
 	if err != nil {
 		s.log.Warn("a build is not kept any longer", "build", saved.Origin, "error", err)
@@ -168,5 +170,5 @@ func (s *shelf) restore(saved savedStock) stock {
 	if info, err := os.Stat(b.Origin); err == nil && info.Size() == saved.Size && info.ModTime().Equal(saved.ModTime) {
 		b.file = info
 	}
-	return b
+	return s.settle(b)
 }

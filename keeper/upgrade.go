@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/internal/notify"
-	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
@@ -23,8 +22,8 @@ type attempt struct {
 	trial     *trial // of a program that does not embed handover; nil for others
 	reason    string // how the successor ended
 	stopProbe context.CancelFunc
-	answers   []func(*wire.Reply)
-	watchers  []func(*wire.State)
+	answer    func(*wire.Reply) // to who asked; nil once it was given, or where nobody asked
+	watch     func(*wire.State) // where a generation stands; nil if nobody does
 }
 
 // answerTimeout bounds an answer that costs a generation no work.
@@ -52,10 +51,7 @@ func (k *Keeper) upgrade(wish wire.Upgrade, answer func(*wire.Reply), watch func
 	}
 	k.step(onUpgrade, "")
 	k.systemd.Say(notify.Notice{Text: fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d\nSTATUS=handing over", platform.MonotonicUsec()), Feed: true})
-	a := &attempt{begun: time.Now(), incumbent: k.incumbent, answers: []func(*wire.Reply){answer}}
-	if watch != nil {
-		a.watchers = append(a.watchers, watch)
-	}
+	a := &attempt{begun: time.Now(), incumbent: k.incumbent, answer: answer, watch: watch}
 	k.attempt = a
 	switch {
 	case wish.Rollback:
@@ -84,15 +80,29 @@ func (k *Keeper) succeed(a *attempt, s stock) {
 	k.requests++
 	a.request = k.requests
 	k.log.Info("the successor is started", "service", k.config.Name, "pid", g.PID(), "build", s.String())
-	end, err := platform.FD(link)
-	if err == nil {
-		proof, release, _ := g.process.Pidfd()
-		defer release()
-		a.incumbent.send(a.request, &wire.Successor{PID: g.PID()}, end, proof)
+	if err := k.introduce(a, link); err != nil {
+		_ = g.process.Kill()
+		a.successor = nil
+		k.failed(a, wire.CodeFailed, fmt.Errorf("introduce the successor to the incumbent: %w", err))
+		return
 	}
 	if k.config.Health.Path != "" {
 		a.incumbent.send(a.request, &wire.Vote{Verdict: wire.VoteHold, Reason: "its health is not known yet"})
 	}
+}
+
+// introduce gives the incumbent the successor's link.
+func (k *Keeper) introduce(a *attempt, link *platform.Socket) error {
+	end, err := platform.FD(link)
+	if err != nil {
+		return err
+	}
+	proof, release, err := a.successor.process.Pidfd()
+	if err != nil {
+		return err
+	}
+	defer release()
+	return sent(a.incumbent.Link, a.request, &wire.Successor{PID: a.successor.PID()}, end, proof)
 }
 
 // told takes the incumbent's word for how the handover ended. How a successor died the keeper alone knows, as its parent.
@@ -188,7 +198,7 @@ func (k *Keeper) over(a *attempt, r *wire.Reply) {
 	k.log.Log(context.Background(), level(r.Outcome == "final"), "the handover has ended", "service", k.config.Name,
 		"attempt", r.Attempt, "outcome", r.Outcome, "generation", r.Generation, "pid", r.PID, "error", r.Error)
 	k.ready()
-	a.answer(r)
+	a.answered(r)
 }
 
 // stopProbing ends the health check that goes on for the attempt.
@@ -207,18 +217,17 @@ func (a *attempt) close() {
 	}
 }
 
-func (a *attempt) answer(r *wire.Reply) {
-	for _, f := range a.answers {
-		f(r)
+// answered answers who asked.
+func (a *attempt) answered(r *wire.Reply) {
+	if answer := a.answer; answer != nil {
+		a.answer = nil
+		answer(r)
 	}
-	a.answers = nil
 }
 
 // tell tells whoever watches where a generation stands.
 func (a *attempt) tell(s *wire.State) {
-	for _, f := range a.watchers {
-		f(s)
+	if a.watch != nil {
+		a.watch(s)
 	}
 }
-
-var _ peer.Process = (*child)(nil)

@@ -40,6 +40,18 @@ type Build struct {
 // change the content of a file while any process executes it; Verify tells whether it was changed afterwards.
 func (b Build) Held() bool { return b.held != nil }
 
+// Descriptor is that of a held build's open file. It is the build's.
+func (b Build) Descriptor() (fd int, ok bool) {
+	if b.held == nil {
+		return -1, false
+	}
+	_, err := fmt.Sscanf(b.Path, heldPath, &fd)
+	return fd, err == nil
+}
+
+// heldPath is the Path of a held build.
+const heldPath = "/proc/self/fd/%d"
+
 // Release closes the file of a held build; its Path leads nowhere from then on. All copies of the value share the file.
 func (b Build) Release() error {
 	if b.held == nil {

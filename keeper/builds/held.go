@@ -52,7 +52,7 @@ func hold(path string) (Build, error) {
 	if err != nil {
 		return Build{}, err
 	}
-	self := fmt.Sprintf("/proc/self/fd/%d", fd)
+	self := fmt.Sprintf(heldPath, fd)
 	info, _ := preflight.ReadGoBuild(src.file, size) // not every program has it
 	return Build{
 		Digest: digest, Size: size, Origin: src.origin, Time: time.Now().UTC(), Go: info,

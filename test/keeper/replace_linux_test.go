@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,10 +11,18 @@ import (
 )
 
 // TestKeeperIsReplacedUnderLoadAndNobodyNotices has the keeper execute its next build, ten times, between upgrades of the service. It is
-// the same process, and holds what it held.
+// the same process, and holds what it held: where builds cannot be kept, their open files too, which services do not get.
 func TestKeeperIsReplacedUnderLoadAndNobodyNotices(t *testing.T) {
-	t.Parallel()
-	r := start(t, kept{}).drive()
+	for name, state := range map[string]string{"a directory": "", "files are held": "/dev/null/state"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			replaceKeeper(t, state)
+		})
+	}
+}
+
+func replaceKeeper(t *testing.T, state string) {
+	r := start(t, kept{state: state}).drive()
 	same := func() {}
 	for i := range 10 {
 		r.renew()
@@ -27,6 +36,7 @@ func TestKeeperIsReplacedUnderLoadAndNobodyNotices(t *testing.T) {
 	}
 	same()
 	r.assertAlone()
+	r.assertNoProgramIsOpen()
 	handovertest.AssertNothingLost(t, r.load.Snapshot())
 
 	// The listeners are held still, and the death of a generation that an earlier program started is noticed.
@@ -34,6 +44,19 @@ func TestKeeperIsReplacedUnderLoadAndNobodyNotices(t *testing.T) {
 	r.answers()
 	if report := r.finishAfterCrash(); report.Refused > 0 {
 		t.Errorf("refused: %s", report)
+	}
+}
+
+// assertNoProgramIsOpen looks through the descriptors of the generation that serves.
+func (r *run) assertNoProgramIsOpen() {
+	r.t.Helper()
+	open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", r.PID()))
+	must(r.t, err)
+	for _, fd := range open {
+		if info, err := os.Stat(fd); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && info.Size() > 0 { // not a pidfd
+			path, _ := os.Readlink(fd)
+			r.t.Errorf("descriptor %s of the service is the program %s", filepath.Base(fd), path)
+		}
 	}
 }
 

@@ -142,7 +142,7 @@ func (c *client) isAskedToLeave(pid int) {
 	}
 }
 
-// TestNobodyLeftToFollowToAfterARetry has the successor take no connections for now, and die before they are offered again: they stay
+// TestNobodyLeftToFollowToAfterARetry has the successor answer "retry", and die before connections are offered again: they stay
 // where they are, and their clients are asked to leave.
 func TestNobodyLeftToFollowToAfterARetry(t *testing.T) {
 	t.Parallel()

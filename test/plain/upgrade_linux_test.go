@@ -61,7 +61,25 @@ func TestProgramAtAUnixSocketIsUpgradedWithNobodyRefused(t *testing.T) {
 
 func TestKilledProgramRefusesNobody(t *testing.T) {
 	t.Parallel()
+	killed(start(t, kept{flags: []string{"-health", "/healthz"}}))
+}
+
+// TestReplacedKeeperSeesItsProgramDie though an earlier program of the keeper started it.
+func TestReplacedKeeperSeesItsProgramDie(t *testing.T) {
+	t.Parallel()
 	r := start(t, kept{flags: []string{"-health", "/healthz"}})
+	for range 2 {
+		if reply, _ := r.upgrade(wire.Upgrade{Keeper: true}); reply.Outcome != "final" || reply.PID != r.keeper() {
+			t.Fatalf("%+v, want it final, in process %d", reply, r.keeper())
+		}
+	}
+	killed(r)
+}
+
+// killed kills the program under load: it is started again.
+func killed(r *run) {
+	t := r.t
+	t.Helper()
 	const clients = 4
 	d := r.drive(clients)
 	before := r.status().PID

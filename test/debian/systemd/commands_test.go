@@ -21,12 +21,12 @@ func TestCommandsForSystemdWork(t *testing.T) {
 	m := boot(t)
 	m.write("/etc/systemd/system/"+unit+".d/test.conf", []byte("[Service]\nEnvironment=HANDOVER_PROBATION=1s GORACE=atexit_sleep_ms=0\n"), 0o644)
 	for _, file := range []string{"handover-keeper.service", "handover-alone.service"} {
-		m.copy(units+file, filepath.Join("/work/deploy/systemd", file), 0o644)
+		m.copy(units+file, filepath.Join("/srv/handover/deploy/systemd", file), 0o644)
 	}
-	m.copy(static(t, command, ""), "/work/build/handover", 0o755)
-	m.copy(static(t, "./service", ""), "/work/build/my-service", 0o755)
-	m.write("/work/commands", []byte("cd /work\n"+docs.Script(filepath.Base(operations), blocks)), 0o644)
-	said := m.run("bash", "/work/commands")
+	m.copy(static(t, command, ""), "/srv/handover/build/handover", 0o755)
+	m.copy(static(t, "./service", ""), "/srv/handover/build/my-service", 0o755)
+	m.write("/srv/handover/commands", []byte("cd /srv/handover\n"+docs.Script(filepath.Base(operations), blocks)), 0o644)
+	said := m.run("bash", "/srv/handover/commands")
 	if !strings.Contains(said, unit+" is set up for handovers") { // the doctor's judgement
 		t.Error(said)
 	}
