@@ -10,6 +10,7 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/platform"
+	"github.com/handover-go/handover/test/internal/client"
 )
 
 // crowding is how people are told that a frame with descriptors could not be sent.
@@ -115,16 +116,16 @@ func (r *commoner) answersAtTheTakeoverSocket(pid int) {
 func TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself(t *testing.T) {
 	t.Parallel()
 	r := startAsCommoner(t, before("REDIRECT"))
-	drains, held := r.PID(), dial(t, r.address)
-	held.ask("/slow?id=held&ms=6000")
+	drains, held := r.PID(), client.Dial(t, r.address, patience)
+	held.Ask("/slow?id=held&ms=6000")
 	r.Upgrade(1)
 	leave := r.crowd()
 	if line := r.settle(); !strings.Contains(line, "the handover is final") {
 		t.Errorf("not final: %s", line)
 	}
-	held.answer(drains)
-	held.ask("/?id=again")
-	held.answer(drains)
+	held.AnswerBy(drains)
+	held.Ask("/?id=again")
+	held.AnswerBy(drains)
 	leave()
 	r.AwaitExit(drains)
 	handovertest.AssertNothingLost(t, r.finish())

@@ -5,12 +5,9 @@
 package faults
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,6 +18,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/client"
 )
 
 // fault is where and how a process is struck: see faulty in the library.
@@ -50,6 +48,9 @@ type run struct {
 	outcome *handovertest.Watch
 	crash   bool // of the only generation
 }
+
+// patience bounds what is waited for on one connection.
+const patience = 20 * time.Second
 
 // crowd is a little of everything.
 var crowd = handovertest.Clients{KeepAlive: 4, New: 2, Slow: 2, Upload: 1, Pipelined: 1, Dribble: 1, Idle: 1}
@@ -215,7 +216,7 @@ func once(t *testing.T, address, path string, pid int) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, address)
 	want := " " + strconv.Itoa(pid) + " "
 	var answer []byte
@@ -236,11 +237,11 @@ func strikeReturn(t *testing.T, f fault) {
 	r.upgrade()
 	r.line(serving, "the successor does not serve")
 	successor := r.PID()
-	var idle []*client
+	var idle []*client.Conn
 	for range 3 {
-		c := dial(t, r.address)
-		c.ask("/?id=idle")
-		c.answer(successor)
+		c := client.Dial(t, r.address, patience)
+		c.Ask("/?id=idle")
+		c.AnswerBy(successor)
 		idle = append(idle, c)
 	}
 	once(t, r.address, "/?id=fail", successor)
@@ -249,8 +250,8 @@ func strikeReturn(t *testing.T, f fault) {
 	r.Swap(build(t, ""))
 	if f.signal == "STOP" {
 		for _, c := range idle {
-			c.ask("/?id=again")
-			c.answer(0)
+			c.Ask("/?id=again")
+			c.Answer()
 		}
 	}
 	r.finish()
@@ -335,59 +336,20 @@ func TestKilledAfterFinalDrainersGoOn(t *testing.T) {
 			r := armed(t, c.fault, handovertest.Clients{New: 1})
 			r.load.Stop()
 			incumbent := r.PID()
-			idle, busy := dial(t, r.address), dial(t, r.address)
-			idle.ask("/?id=1")
-			idle.answer(incumbent)
+			idle, busy := client.Dial(t, r.address, patience), client.Dial(t, r.address, patience)
+			idle.Ask("/?id=1")
+			idle.AnswerBy(incumbent)
 			watch := r.watchStrike()
-			busy.ask("/slow?id=2&ms=1500")
+			busy.Ask("/slow?id=2&ms=1500")
 			r.upgrade()
 			found := strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))
 			killed, _ := strconv.Atoi(found[1])
 			r.AwaitExit(killed)
-			busy.answer(incumbent)
+			busy.AnswerBy(incumbent)
 			if c.idleLives {
-				idle.ask("/?id=3")
-				idle.answer(incumbent)
+				idle.Ask("/?id=3")
+				idle.AnswerBy(incumbent)
 			}
 		})
-	}
-}
-
-// client is one connection.
-type client struct {
-	t *testing.T
-	net.Conn
-	*bufio.Reader
-}
-
-func dial(t *testing.T, address string) *client {
-	t.Helper()
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &client{t, c, bufio.NewReader(c)}
-}
-
-func (c *client) ask(path string) {
-	c.t.Helper()
-	if _, err := fmt.Fprintf(c.Conn, "GET %s HTTP/1.1\r\nHost: service\r\n\r\n", path); err != nil {
-		c.t.Fatalf("ask %s: %v", path, err)
-	}
-}
-
-// answer reads one whole answer, of that process if it is not 0.
-func (c *client) answer(pid int) {
-	c.t.Helper()
-	resp, err := http.ReadResponse(c.Reader, nil)
-	if err != nil {
-		c.t.Fatalf("no answer: %v", err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if words := strings.Fields(string(body)); err != nil || len(words) < 2 || pid != 0 && words[1] != strconv.Itoa(pid) {
-		c.t.Fatalf("answer %q, %v; want one of process %d", body, err, pid)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/client"
 )
 
 // refused waits until the handover that was asked for is aborted, and returns the line that says why.
@@ -69,9 +70,9 @@ func TestIncumbentAcceptsNothingAfterTheCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 100 {
-		c := dial(t, r.address)
-		c.ask("/?id=1")
-		c.answer(successor)
+		c := client.Dial(t, r.address, patience)
+		c.Ask("/?id=1")
+		c.AnswerBy(successor)
 		c.Close()
 	}
 	if incumbent == successor {

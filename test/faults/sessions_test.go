@@ -38,7 +38,7 @@ func (s *session) Read(p []byte) (int, error) { return s.Reader.Read(p) }
 
 // say returns an error that wraps os.ErrDeadlineExceeded if the session stalls, and errCount if it goes on wrongly; any other is its end.
 func (s *session) say(line string) (answer string, err error) {
-	s.SetDeadline(time.Now().Add(20 * time.Second))
+	s.SetDeadline(time.Now().Add(patience))
 	if _, err := fmt.Fprintln(s.Conn, line); err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // badBuild is what stands at the service's path when it is to be upgraded.
@@ -62,13 +63,13 @@ func TestBadBuildIsRefusedAndLosesNothing(t *testing.T) {
 // fails asks for a handover at the takeover socket, and checks how it fails, and that the keeper's log and the status say the same.
 func (r *run) fails(bad badBuild) (said string) {
 	r.t.Helper()
-	w := r.Watch(says(over))
+	w := r.Watch(journal.Says(over))
 	reply := r.ask(&wire.Upgrade{})
 	if reply.Outcome != bad.outcome || reply.Code != bad.code || reply.Error == "" || !strings.Contains(reply.Error, bad.reason) {
 		r.t.Errorf("reply %+v, want it %s, code %s, and %q for its error", reply, bad.outcome, bad.code, bad.reason)
 	}
 	said = r.line(w)
-	if attribute(said, "outcome") != bad.outcome || attribute(said, "error") != reply.Error {
+	if journal.Attribute(said, "outcome") != bad.outcome || journal.Attribute(said, "error") != reply.Error {
 		r.t.Errorf("the keeper says:\n%s\nand replies %+v", said, reply)
 	}
 	if s := r.ask(status).Status; s.State != "serving" || s.Keeper.Last != reply.Error {
@@ -96,11 +97,11 @@ func TestBuildThatIsBadAfterTheCommitIsTakenBack(t *testing.T) {
 			}}).drive()
 			incumbent := r.PID()
 			bad.put(r)
-			serves, back := r.Watch(says(proving)), r.Watch(says(resumed))
+			serves, back := r.Watch(journal.Says(proving)), r.Watch(journal.Says(resumed))
 			r.fails(bad)
 			// From now on the bad build accepts nothing, and what it has taken is lost, dead or alive.
-			pid := number(t, r.line(serves), "pid")
-			r.load.Killed(pid, r.died(pid, written(t, r.line(back))))
+			pid := journal.Number(t, r.line(serves), "pid")
+			r.load.Killed(pid, r.died(pid, journal.Written(t, r.line(back))))
 			r.answers()
 			if got := r.PID(); got != incumbent {
 				t.Errorf("process %d answers, want the incumbent, %d", got, incumbent)
@@ -117,8 +118,8 @@ func TestBuildThatIsBadAfterTheCommitIsTakenBack(t *testing.T) {
 // died is when a process that crashes by itself says that it does, or else the instant given.
 func (r *run) died(pid int, otherwise time.Time) time.Time {
 	for line := range strings.Lines(r.Output(1 << 20)) {
-		if strings.Contains(line, `msg="crashing"`) && number(r.t, line, "pid") == pid {
-			return time.Unix(0, int64(number(r.t, line, "at")))
+		if strings.Contains(line, `msg="crashing"`) && journal.Number(r.t, line, "pid") == pid {
+			return time.Unix(0, int64(journal.Number(r.t, line, "at")))
 		}
 	}
 	return otherwise

@@ -81,10 +81,10 @@ func TestKeeperIsFitToBePID1(t *testing.T) {
 		orphans(1)
 	}
 	busy := r.dial()
-	busy.ask("/slow?id=busy&ms=300")
+	busy.Ask("/slow?id=busy&ms=300")
 	r.get("/")
 	must(t, syscall.Kill(keeper, syscall.SIGTERM))
-	if body := busy.answer(); !strings.HasPrefix(body, "busy ") {
+	if body := busy.Answer(); !strings.HasPrefix(body, "busy ") {
 		t.Errorf("answer %q", body)
 	}
 	if err := cmd.Wait(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestKilledServiceIsServedAgainAndRefusesNobody kills the only generation, under load: who connects meanwhile waits in the queue of
@@ -18,14 +19,14 @@ func TestKilledServiceIsServedAgainAndRefusesNobody(t *testing.T) {
 	var gaps, starts []time.Duration
 	for range times(5) {
 		r.renew()
-		pid, starting, serves := r.PID(), r.Watch(says(runs)), r.Watch(says(up))
+		pid, starting, serves := r.PID(), r.Watch(journal.Says(runs)), r.Watch(journal.Says(up))
 		died := r.kill(pid)
 		if next := r.PID(); next == pid {
 			t.Fatalf("process %d answers after its death", pid)
 		}
 		gaps = append(gaps, time.Since(died))
 		begun := r.line(starting)
-		starts = append(starts, written(t, r.line(serves)).Sub(written(t, begun)))
+		starts = append(starts, journal.Written(t, r.line(serves)).Sub(journal.Written(t, begun)))
 		r.answers()
 		if report := r.load.Snapshot(); report.Refused > 0 {
 			t.Fatalf("refused: %s\n%s", report, r.Output(60))
@@ -65,10 +66,10 @@ func TestKilledDuringAHandoverTheServiceGoesOn(t *testing.T) {
 				if returns {
 					r.swap(build(t, "failing"))
 				}
-				begun, proves, comes := r.Watch(says(launched)), r.Watch(says(proving)), r.Watch(says(line))
+				begun, proves, comes := r.Watch(journal.Says(launched)), r.Watch(journal.Says(proving)), r.Watch(journal.Says(line))
 				pids := map[string]int{"incumbent": r.PID()}
 				r.Signal(r.keeper, syscall.SIGUSR2)
-				pids["successor"] = number(t, r.line(begun), "pid")
+				pids["successor"] = journal.Number(t, r.line(begun), "pid")
 				if returns {
 					r.line(proves)
 					r.get("/?id=fail")
@@ -100,7 +101,7 @@ func TestServiceWhoseOnlySuccessorHangsIsStartedAgain(t *testing.T) {
 	r := start(t, kept{env: []string{"HANDOVER_READY_TIMEOUT=1s"}}).drive()
 	incumbent := r.PID()
 	r.swap(build(t, "hang"))
-	adopts, starting := r.Watch(says("event=OFFER to=preparing")), r.Watch(says(runs))
+	adopts, starting := r.Watch(journal.Says("event=OFFER to=preparing")), r.Watch(journal.Says(runs))
 	replies := r.asking(&wire.Upgrade{})
 	r.line(adopts)
 	r.kill(incumbent)

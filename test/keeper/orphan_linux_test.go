@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // orphan kills the keeper, and waits until the generation that serves knows.
 func (r *run) orphan() {
 	r.t.Helper()
-	w := r.Watch(says(alone))
+	w := r.Watch(journal.Says(alone))
 	r.Kill(r.keeper)
 	r.line(w)
 }
@@ -21,7 +22,7 @@ func (r *run) orphan() {
 // adopt starts a new keeper, and waits until it knows that the service serves.
 func (r *run) adopt(flags ...string) {
 	r.t.Helper()
-	before, w := r.keeper, r.Watch(saysAny(known, noKeeper))
+	before, w := r.keeper, r.Watch(journal.SaysAny(known, noKeeper))
 	r.another(flags...)
 	if line := r.line(w); !strings.Contains(line, known) {
 		r.t.Fatalf("no new keeper: %s\n%s", line, r.Output(60))
@@ -41,7 +42,7 @@ func TestServiceOutlivesItsKeeperAndTakesTheNext(t *testing.T) {
 	r.orphan()
 	r.assertServes(incumbent)
 
-	final := r.Watch(says(succeeded))
+	final := r.Watch(journal.Says(succeeded))
 	r.Signal(incumbent, syscall.SIGUSR2)
 	r.line(final)
 	if reply := r.ask(&wire.Upgrade{}); reply.Outcome != "final" || reply.Generation != 3 {
@@ -54,9 +55,9 @@ func TestServiceOutlivesItsKeeperAndTakesTheNext(t *testing.T) {
 	r.assertServes(serving)
 	r.finish()
 	r.drive()
-	starting := r.Watch(says(runs))
+	starting := r.Watch(journal.Says(runs))
 	r.kill(serving)
-	if line := r.line(starting); attribute(line, "build") == "" {
+	if line := r.line(starting); journal.Attribute(line, "build") == "" {
 		t.Error(line)
 	}
 	r.answers()
@@ -69,7 +70,7 @@ func TestServiceOutlivesItsKeeperAndTakesTheNext(t *testing.T) {
 	for generation := 5; generation < 8; generation++ {
 		line := r.upgrade()
 		r.wantFinal(line)
-		if number(t, line, "generation") != generation {
+		if journal.Number(t, line, "generation") != generation {
 			t.Errorf("%q, want generation %d", line, generation)
 		}
 	}
@@ -89,9 +90,9 @@ func TestNextKeeperRestartsTheBuildThatServes(t *testing.T) {
 		s := r.ask(status).Status.Keeper
 		return s, s.Running != ""
 	})
-	serves := r.Watch(says(`msg="serving on probation" build=`))
+	serves := r.Watch(journal.Says(`msg="serving on probation" build=`))
 	r.kill(serving)
-	if line := r.line(serves); attribute(line, "build") != "old" {
+	if line := r.line(serves); journal.Attribute(line, "build") != "old" {
 		t.Errorf("%q, want the build that served", line)
 	}
 	r.settled()
@@ -122,9 +123,9 @@ func TestKeeperKilledDuringAHandover(t *testing.T) {
 			t.Run(what+" "+name, func(t *testing.T) {
 				t.Parallel()
 				r := start(t, kept{flags: moment.flags, env: []string{"HANDOVER_PROBATION=300ms"}}).drive()
-				comes := r.Watch(says(moment.line))
+				comes := r.Watch(journal.Says(moment.line))
 				// Killed before it gave the successor to the incumbent, it leaves a process that ends, and no handover.
-				outcome := r.Watch(saysAny(succeeded, aborted, resumed, orphaned, `msg="service ended"`))
+				outcome := r.Watch(journal.SaysAny(succeeded, aborted, resumed, orphaned, `msg="service ended"`))
 				r.Signal(r.keeper, syscall.SIGUSR2)
 				r.line(comes)
 				if signal == syscall.SIGKILL {
@@ -151,7 +152,7 @@ func TestKeeperKilledDuringAHandover(t *testing.T) {
 func (r *run) adoptSoon() {
 	r.t.Helper()
 	for {
-		w := r.Watch(saysAny(known, noKeeper))
+		w := r.Watch(journal.SaysAny(known, noKeeper))
 		r.another()
 		line := r.line(w)
 		if strings.Contains(line, known) {
@@ -168,9 +169,9 @@ func (r *run) adoptSoon() {
 func TestSecondKeeperIsTurnedAway(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{}).drive()
-	same, pid, w := r.sameDescriptors(), r.PID(), r.Watch(says(noKeeper))
+	same, pid, w := r.sameDescriptors(), r.PID(), r.Watch(journal.Says(noKeeper))
 	r.another()
-	said := attribute(r.line(w), "error")
+	said := journal.Attribute(r.line(w), "error")
 	for _, part := range []string{`keep service "shop"`, "denied", `service "shop" has a keeper, process ` + strconv.Itoa(r.keeper)} {
 		if !strings.Contains(said, part) {
 			t.Errorf("it says %q, want %q", said, part)
@@ -186,9 +187,9 @@ func TestSecondKeeperIsTurnedAway(t *testing.T) {
 func TestProcessStartedByHandCannotJoinAKeptService(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{}).drive()
-	pid, w := r.PID(), r.Watch(says(`msg="service ended"`))
+	pid, w := r.PID(), r.Watch(journal.Says(`msg="service ended"`))
 	r.byHand(strconv.Itoa(pid), r.program)
-	said := attribute(r.line(w), "error")
+	said := journal.Attribute(r.line(w), "error")
 	for _, part := range []string{"denied", `service "shop" has a keeper, process ` + strconv.Itoa(r.keeper), "ask it for an upgrade"} {
 		if !strings.Contains(said, part) {
 			t.Errorf("it says %q, want %q", said, part)

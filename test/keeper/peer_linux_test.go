@@ -16,8 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // theKeeper is the build of the keeper, as refusals name it.
@@ -85,10 +88,10 @@ func TestSilentPeerHoldsUpNobody(t *testing.T) {
 	r := start(t, kept{}).drive()
 	for range 5 {
 		r.dialTakeover()
-		link, err := greeted(r.takeover)
+		link, err := control.Dial(r.takeover, patience)
 		must(t, err)
 		defer link.Close()
-		watches, err := greeted(r.takeover)
+		watches, err := control.Dial(r.takeover, patience)
 		must(t, err)
 		defer watches.Close()
 		must(t, watches.Send(0, &wire.Upgrade{Watch: true}))
@@ -96,7 +99,7 @@ func TestSilentPeerHoldsUpNobody(t *testing.T) {
 	r.upgradesSoon()
 	r.assertAlone()
 	r.finish()
-	w := r.Watch(says(left))
+	w := r.Watch(journal.Says(left))
 	r.Signal(r.keeper, syscall.SIGTERM)
 	r.assertEnded(w, 0, "")
 }
@@ -166,7 +169,7 @@ func greets(own fields) func(*testing.T, *net.UnixConn) {
 		for key, value := range own {
 			hello[key] = value
 		}
-		link := wire.NewLink(transport{platform.SocketFromConn(c)}, platform.CloseFD)
+		link := peer.NewLink(platform.SocketFromConn(c))
 		must(t, link.Send(0, future{wire.KindHello, hello}))
 		_ = link.Send(0, future{wire.KindHello, hello}) // the other end may be closed by now
 	}
@@ -175,7 +178,7 @@ func greets(own fields) func(*testing.T, *net.UnixConn) {
 // asksAs greets as a control client, and then says what it may not.
 func asksAs(kind wire.Kind) func(*testing.T, *net.UnixConn) {
 	return func(t *testing.T, c *net.UnixConn) {
-		link := wire.NewLink(transport{platform.SocketFromConn(c)}, platform.CloseFD)
+		link := peer.NewLink(platform.SocketFromConn(c))
 		must(t, link.Send(0, &wire.Hello{Protocol: wire.Protocols, Role: wire.RoleControl, PID: os.Getpid()}))
 		must(t, link.Send(0, future{kind, fields{"outcome": "final", "generation": 77}}, 1, 1))
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // probation of these handovers.
@@ -83,10 +84,10 @@ func (r *run) begin() (incumbent, successor int) {
 	r.t.Helper()
 	for r.ctx.Err() == nil {
 		incumbent = r.PID()
-		w := r.Watch(saysAny(launched, `msg="upgrade signal: no handover begins"`))
+		w := r.Watch(journal.SaysAny(launched, `msg="upgrade signal: no handover begins"`))
 		r.Signal(r.keeper, syscall.SIGUSR2)
 		if line := r.line(w); strings.Contains(line, launched) {
-			return incumbent, number(r.t, line, "pid")
+			return incumbent, journal.Number(r.t, line, "pid")
 		}
 		soon := time.NewTimer(5 * time.Millisecond)
 		<-soon.C

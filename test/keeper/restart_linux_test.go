@@ -15,6 +15,7 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // script puts a program of a shell's lines somewhere.
@@ -106,12 +107,12 @@ func TestCrashLoopIsGivenUpWithItsReason(t *testing.T) {
 				t.Errorf("the keeper ended with %d, want %d", code, c.code)
 			}
 			why := lines(said, left)
-			if len(why) != 1 || !strings.Contains(attribute(why[0], "error"), "given up after 4 deaths in a row") || !strings.Contains(attribute(why[0], "error"), c.reason) {
+			if len(why) != 1 || !strings.Contains(journal.Attribute(why[0], "error"), "given up after 4 deaths in a row") || !strings.Contains(journal.Attribute(why[0], "error"), c.reason) {
 				t.Errorf("the keeper says %q, want %q", why, c.reason)
 			}
 			var delays []string
 			for _, line := range lines(said, again) {
-				delays = append(delays, attribute(line, "in"))
+				delays = append(delays, journal.Attribute(line, "in"))
 			}
 			if got := strings.Join(delays, " "); got != "0s 100ms 200ms 400ms" {
 				t.Errorf("delays %q\n%s", got, said)
@@ -119,7 +120,7 @@ func TestCrashLoopIsGivenUpWithItsReason(t *testing.T) {
 			// A delay is at least as long as it says.
 			starts := lines(said, runs)
 			for i, d := range []time.Duration{0, 100, 200, 400} {
-				if got := written(t, starts[i+1]).Sub(written(t, lines(said, again)[i])); got < d*time.Millisecond-time.Millisecond {
+				if got := journal.Written(t, starts[i+1]).Sub(journal.Written(t, lines(said, again)[i])); got < d*time.Millisecond-time.Millisecond {
 					t.Errorf("start %d came after %s, want %s", i+2, got, d*time.Millisecond)
 				}
 			}
@@ -138,9 +139,9 @@ func TestSteadyServiceIsStartedAgainAtOnce(t *testing.T) {
 	for range 3 {
 		steady := time.NewTimer(250 * time.Millisecond)
 		<-steady.C
-		w := r.Watch(says(again))
+		w := r.Watch(journal.Says(again))
 		r.kill(r.PID())
-		if line := r.line(w); attribute(line, "in") != "0s" {
+		if line := r.line(w); journal.Attribute(line, "in") != "0s" {
 			t.Error(line)
 		}
 		r.settled()
@@ -154,7 +155,7 @@ func TestSteadyServiceIsStartedAgainAtOnce(t *testing.T) {
 func TestServiceThatEndsByItselfEndsItsKeeper(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{})
-	w := r.Watch(says(left))
+	w := r.Watch(journal.Says(left))
 	r.get("/cancel")
 	r.assertEnded(w, 0, "")
 }
@@ -169,11 +170,11 @@ func TestKeeperToldToEndEndsTheService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, kept{})
-			pid, busy, w := r.PID(), r.dial(), r.Watch(says(left))
-			busy.ask("/slow?id=busy&ms=500")
+			pid, busy, w := r.PID(), r.dial(), r.Watch(journal.Says(left))
+			busy.Ask("/slow?id=busy&ms=500")
 			r.get("/")
 			stop(r)
-			busy.answerBy(pid)
+			busy.AnswerBy(pid)
 			r.assertEnded(w, 0, "")
 			if _, err := os.Stat(r.takeover); !os.IsNotExist(err) {
 				t.Errorf("the takeover socket is left behind: %v", err)
@@ -231,7 +232,7 @@ func TestKeeperToldToEndWhateverItDoes(t *testing.T) {
 			t.Parallel()
 			r := start(t, kept{env: []string{"HANDOVER_PROBATION=2s", "HANDOVER_CHECK_TIMEOUT=30s"}})
 			r.swap(build(t, moment.flaw))
-			comes, w := r.Watch(says(moment.line)), r.Watch(says(left))
+			comes, w := r.Watch(journal.Says(moment.line)), r.Watch(journal.Says(left))
 			r.Signal(r.keeper, syscall.SIGUSR2)
 			r.line(comes)
 			told := time.Now()

@@ -8,19 +8,20 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // serves returns the build that serves, by the line of its process that says so, which is awaited by w.
 func (r *run) serves(w func() string, want string) {
 	r.t.Helper()
-	if line := w(); attribute(line, "build") != want {
-		r.t.Fatalf("%s serves, want %s:\n%s", attribute(line, "build"), want, line)
+	if line := w(); journal.Attribute(line, "build") != want {
+		r.t.Fatalf("%s serves, want %s:\n%s", journal.Attribute(line, "build"), want, line)
 	}
 }
 
 // next watches for the process that serves next.
 func (r *run) next() func() string {
-	w := r.Watch(says(proving))
+	w := r.Watch(journal.Says(proving))
 	return func() string {
 		r.t.Helper()
 		return r.line(w)
@@ -108,7 +109,7 @@ func TestHeldBuildsLeaveNoDescriptors(t *testing.T) {
 		r.renew()
 		r.upgrades()
 		r.swap(build(t, "exit"))
-		if line := r.upgrade(); attribute(line, "outcome") != "aborted" {
+		if line := r.upgrade(); journal.Attribute(line, "outcome") != "aborted" {
 			t.Error(line)
 		}
 	}

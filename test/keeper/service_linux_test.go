@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 func TestMain(m *testing.M) {
@@ -132,7 +133,7 @@ func (r *run) flags(more ...string) []string {
 func (r *run) settled() {
 	r.t.Helper()
 	r.eventually("a keeper whose service serves", func() (any, bool) {
-		reply, err := ask(r.takeover, status)
+		reply, err := control.Ask(r.takeover, status, patience, nil)
 		if err != nil || reply.Status == nil || reply.Status.Keeper == nil {
 			return fmt.Sprint(reply, err), false
 		}
@@ -161,23 +162,6 @@ func (r *run) drive() *run {
 	}
 	return r
 }
-
-// says matches a line of output that has all parts.
-func says(parts ...string) func(string) bool {
-	return func(line string) bool {
-		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
-	}
-}
-
-// saysAny matches a line that has one of the parts.
-func saysAny(parts ...string) func(string) bool {
-	return func(line string) bool {
-		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(line, part) })
-	}
-}
-
-// by is how a line of the process begins to say who wrote it.
-func by(pid int) string { return fmt.Sprintf(" from=%d ", pid) }
 
 // Messages that tests wait for: of the keeper, and of the library.
 const (
@@ -211,7 +195,7 @@ func (r *run) line(w *handovertest.Watch) string {
 // upgrade asks the keeper for a handover by signal, and returns the line by which it says how that ended.
 func (r *run) upgrade() string {
 	r.t.Helper()
-	w := r.Watch(says(over))
+	w := r.Watch(journal.Says(over))
 	r.Signal(r.keeper, syscall.SIGUSR2)
 	return r.line(w)
 }
@@ -219,7 +203,7 @@ func (r *run) upgrade() string {
 // wantFinal checks that a handover is final, and who serves then.
 func (r *run) wantFinal(line string) {
 	r.t.Helper()
-	if attribute(line, "outcome") != "final" || number(r.t, line, "pid") != r.PID() {
+	if journal.Attribute(line, "outcome") != "final" || journal.Number(r.t, line, "pid") != r.PID() {
 		r.t.Fatalf("process %d answers, and the keeper says:\n%s\nwant it final", r.PID(), line)
 	}
 }
@@ -302,7 +286,7 @@ func (r *run) assertNobodyLeft() {
 func (r *run) assertEnded(w *handovertest.Watch, code int, why string) {
 	r.t.Helper()
 	line := r.line(w)
-	if number(r.t, line, "code") != code || !strings.Contains(attribute(line, "error"), why) {
+	if journal.Number(r.t, line, "code") != code || !strings.Contains(journal.Attribute(line, "error"), why) {
 		r.t.Errorf("the keeper says:\n%s\nwant code %d, and %q for its error", line, code, why)
 	}
 	r.assertNobodyLeft()
@@ -353,35 +337,6 @@ func (r *run) eventually(what string, holds func() (seen any, ok bool)) {
 			r.t.Fatalf("%v, want %s\n%s", seen, what, output)
 		}
 	}
-}
-
-// attribute returns what a line of output says of a key.
-func attribute(line, key string) string {
-	found := regexp.MustCompile(` ` + key + `=("(?:[^"\\]|\\.)*"|\S*)`).FindStringSubmatch(line)
-	if found == nil {
-		return ""
-	}
-	if text, err := strconv.Unquote(found[1]); err == nil {
-		return text
-	}
-	return found[1]
-}
-
-func number(t *testing.T, line, key string) int {
-	t.Helper()
-	n, err := strconv.Atoi(attribute(line, key))
-	if err != nil {
-		t.Fatalf("no number %s in %q", key, line)
-	}
-	return n
-}
-
-// written is when a line of a log was written, to the millisecond before.
-func written(t *testing.T, line string) time.Time {
-	t.Helper()
-	at, err := time.Parse("time="+time.RFC3339Nano, strings.Fields(line)[0])
-	must(t, err)
-	return at
 }
 
 func must(t *testing.T, err error) {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // named starts a service that has a takeover socket.
@@ -26,14 +28,6 @@ func named(t *testing.T, env ...string) *run {
 	return r
 }
 
-// transport makes a platform.Socket what package wire wants of one.
-type transport struct{ *platform.Socket }
-
-func (s transport) Recv(p []byte) (n int, fds []int, lost bool, err error) {
-	n, fds, err = s.Socket.Recv(p)
-	return n, fds, false, err
-}
-
 // dialTakeover connects, and says nothing.
 func (r *run) dialTakeover() *net.UnixConn {
 	r.t.Helper()
@@ -44,38 +38,30 @@ func (r *run) dialTakeover() *net.UnixConn {
 	return c.(*net.UnixConn)
 }
 
-// control is a client of the takeover socket.
-type control struct {
+// asker is a client of the takeover socket.
+type asker struct {
 	link   *wire.Link
 	server int // the process that listens, as the kernel has it
 }
 
 // greet makes a control client of a connection to a takeover socket.
-func greet(c net.Conn) (*control, error) {
-	socket := platform.SocketFromConn(c.(*net.UnixConn))
-	creds, err := platform.PeerCredentials(socket)
+func greet(c *net.UnixConn) (*asker, error) {
+	creds, err := platform.PeerCredentials(platform.SocketFromConn(c))
 	if err != nil {
 		return nil, err
 	}
-	client := &control{wire.NewLink(transport{socket}, platform.CloseFD), creds.PID}
-	if err := client.link.Send(0, &wire.Hello{Protocol: wire.Protocols, Role: wire.RoleControl, PID: os.Getpid()}); err != nil {
-		return nil, err
-	}
-	f, err := client.link.Receive()
-	if _, ok := f.Message.(*wire.Hello); err == nil && !ok {
-		err = fmt.Errorf("HELLO is answered by %s", f.Kind())
-	}
-	return client, err
+	link, err := control.Greet(c)
+	return &asker{link, creds.PID}, err
 }
 
-func (c *control) ask(m wire.Message) (*wire.Reply, error) {
+func (c *asker) ask(m wire.Message) (*wire.Reply, error) {
 	if err := c.link.Send(0, m); err != nil {
 		return nil, err
 	}
 	return c.reply()
 }
 
-func (c *control) reply() (*wire.Reply, error) {
+func (c *asker) reply() (*wire.Reply, error) {
 	f, err := c.link.Receive()
 	if err != nil {
 		return nil, err
@@ -88,7 +74,7 @@ func (c *control) reply() (*wire.Reply, error) {
 }
 
 // control connects to the takeover socket.
-func (r *run) control() *control {
+func (r *run) control() *asker {
 	r.t.Helper()
 	c, err := greet(r.dialTakeover())
 	must(r.t, err)
@@ -107,8 +93,8 @@ func TestTakeoverSocketAnswersStatus(t *testing.T) {
 	t.Parallel()
 	r := named(t)
 	held := r.dial()
-	held.ask("/?id=held")
-	held.answer()
+	held.Ask("/?id=held")
+	held.Answer()
 	for generation := 1; generation <= 2; generation++ {
 		c, pid := r.control(), r.PID()
 		r.eventually("a status with one connection", func() (any, bool) {
@@ -135,7 +121,7 @@ func TestTakeoverSocketUpgrades(t *testing.T) {
 	}
 	r.assertAlone(r.PID())
 	r.Swap(build(t, "hang"))
-	began, waits := r.Watch(says(begun)), r.control()
+	began, waits := r.Watch(journal.Says(begun)), r.control()
 	must(t, waits.link.Send(0, &wire.Upgrade{}))
 	r.line(began)
 	if reply := r.ask(&wire.Upgrade{}); reply.Attempt != 2 || !strings.Contains(reply.Error, "a handover is under way: attempt 2") {
@@ -157,12 +143,12 @@ func TestTakeoverSocketStops(t *testing.T) {
 	t.Parallel()
 	r := named(t)
 	pid, busy := r.PID(), r.dial()
-	busy.ask("/slow?id=busy&ms=500")
+	busy.Ask("/slow?id=busy&ms=500")
 	r.get("/")
 	if reply := r.ask(&wire.Stop{}); reply.Error != "" {
 		t.Errorf("reply %+v", reply)
 	}
-	busy.answerBy(pid)
+	busy.AnswerBy(pid)
 	r.AwaitExit(pid)
 	r.assertNobodyLeft()
 	if _, err := os.Stat(r.takeover); !os.IsNotExist(err) {

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 	"github.com/handover-go/handover/test/traffic"
 )
 
@@ -73,7 +75,7 @@ func (e *elder) greeted() error {
 		return err
 	}
 	e.t.Cleanup(func() { c.Close() })
-	e.link = wire.NewLink(transport{platform.SocketFromConn(c)}, platform.CloseFD)
+	e.link = peer.NewLink(platform.SocketFromConn(c))
 	if err := e.link.SetReceiveDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
@@ -193,17 +195,17 @@ func TestLaterIncumbentIsSucceeded(t *testing.T) {
 	r := &run{t: t, address: e.address, ctx: ctx, takeover: e.takeover.Addr().String(), load: e.load}
 	r.Running = handovertest.Start(t, handovertest.Service{Path: build(t, ""), Address: e.address, Env: e.env})
 	must(t, e.greeted())
-	final := r.Watch(says(succeeded))
+	final := r.Watch(journal.Says(succeeded))
 	if err := e.handOver(); err != nil {
 		t.Fatalf("%v\n%s", err, r.Output(60))
 	}
 	line := r.line(final)
-	if number(t, line, "generation") != 50 {
+	if journal.Number(t, line, "generation") != 50 {
 		t.Errorf("%q, want generation 50", line)
 	}
 	must(t, e.takeover.Close())
-	r.assertServes(number(t, line, "pid"))
-	r.assertTakeoverIs(number(t, line, "pid"))
+	r.assertServes(journal.Number(t, line, "pid"))
+	r.assertTakeoverIs(journal.Number(t, line, "pid"))
 	r.upgrades()
 	r.finish()
 }

@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestIncumbentIsKnownByItsPidfdNotByAPid has a takeover socket name a process that lives, as a pid does that was given to another, while
@@ -26,7 +28,7 @@ func TestIncumbentIsKnownByItsPidfdNotByAPid(t *testing.T) {
 	must(t, err)
 	ln.SetUnlinkOnClose(false)
 	must(t, ln.SetDeadline(time.Now().Add(patience)))
-	serves := r.Watch(says(`msg="the incumbent died: this generation serves"`))
+	serves := r.Watch(journal.Says(`msg="the incumbent died: this generation serves"`))
 	hand.start(r.Path())
 	c, err := ln.AcceptUnix()
 	must(t, err)
@@ -42,7 +44,7 @@ func TestIncumbentIsKnownByItsPidfdNotByAPid(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the incumbent failed: %v, %s", err, said)
 	}
-	r.assertServes(number(t, r.line(serves), "pid"))
+	r.assertServes(journal.Number(t, r.line(serves), "pid"))
 	r.upgrades()
 }
 
@@ -52,7 +54,7 @@ func offerAndEnd(link *os.File) error {
 	if err := errors.Join(err, link.Close()); err != nil {
 		return err
 	}
-	l := wire.NewLink(transport{platform.SocketFromConn(c.(*net.UnixConn))}, platform.CloseFD)
+	l := peer.NewLink(platform.SocketFromConn(c.(*net.UnixConn)))
 	if f, err := l.Receive(); err != nil || f.Kind() != wire.KindHello {
 		return fmt.Errorf("%v instead of HELLO, %w", f, err)
 	}
@@ -77,7 +79,7 @@ func TestProcessThatJoinsIsTurnedAwayWhileOneThatWasStartedPrepares(t *testing.T
 	r := named(t, "HANDOVER_READY_TIMEOUT=3s").drive()
 	incumbent, hand, good := r.PID(), r.hand(), build(t, "")
 	r.Swap(build(t, "hang"))
-	prepares, outcome := r.Watch(says("to=preparing")), r.outcome()
+	prepares, outcome := r.Watch(journal.Says("to=preparing")), r.outcome()
 	r.begin()
 	r.line(prepares)
 	wantEnd(t, hand.fails(good), "a handover is under way: attempt 1")
@@ -93,14 +95,14 @@ func TestOfTwoThatJoinAtOnceOneSucceeds(t *testing.T) {
 	t.Parallel()
 	r := named(t, "HANDOVER_PROBATION=2s").drive()
 	before, hand := r.PID(), r.hand()
-	final, turnedAway := r.Watch(says(succeeded)), r.Watch(says(ended))
+	final, turnedAway := r.Watch(journal.Says(succeeded)), r.Watch(journal.Says(ended))
 	starts := exec.CommandContext(r.ctx, "sh", "-c", `"$0" & "$0" &`, r.Path())
 	starts.Env, starts.Stdout, starts.Stderr = hand.env, hand.output, hand.output
 	must(t, starts.Run())
-	if line := r.line(turnedAway); !strings.Contains(attribute(line, "error"), "a handover is under way: attempt 1") {
+	if line := r.line(turnedAway); !strings.Contains(journal.Attribute(line, "error"), "a handover is under way: attempt 1") {
 		t.Errorf("%q, want one of them turned away with the number of the attempt under way, 1", line)
 	}
-	successor := number(t, r.line(final), "pid")
+	successor := journal.Number(t, r.line(final), "pid")
 	r.AwaitExit(before)
 	r.assertServes(successor)
 	r.assertAlone(successor)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // byHand is how a person starts another process of the service: with its environment, and its output.
@@ -62,7 +63,7 @@ func fails(t *testing.T, ctx context.Context, executable string, env []string) s
 func wantEnd(t *testing.T, said, why string) {
 	t.Helper()
 	for line := range strings.Lines(said) {
-		if strings.Contains(line, ended) && strings.Contains(attribute(line, "error"), why) {
+		if strings.Contains(line, ended) && strings.Contains(journal.Attribute(line, "error"), why) {
 			return
 		}
 	}
@@ -75,10 +76,10 @@ func TestProcessStartedByHandJoinsAndNothingIsLost(t *testing.T) {
 	hand := r.hand()
 	for i := range 5 {
 		before := r.PID()
-		joined, final := r.Watch(says(`msg="handover begins: a process joined"`)), r.Watch(says(succeeded))
+		joined, final := r.Watch(journal.Says(`msg="handover begins: a process joined"`)), r.Watch(journal.Says(succeeded))
 		hand.start(r.Path())
-		successor := number(t, r.line(joined), "pid")
-		if line := r.line(final); !strings.Contains(line, by(successor)) || number(t, line, "generation") != i+2 {
+		successor := journal.Number(t, r.line(joined), "pid")
+		if line := r.line(final); !strings.Contains(line, journal.By(successor)) || journal.Number(t, line, "generation") != i+2 {
 			t.Errorf("%q, want generation %d in process %d", line, i+2, successor)
 		}
 		r.AwaitExit(before)
@@ -93,7 +94,7 @@ func TestThirdProcessIsTurnedAwayWhileOneJoins(t *testing.T) {
 	t.Parallel()
 	r := named(t, "HANDOVER_READY_TIMEOUT=3s").drive()
 	incumbent, hand := r.PID(), r.hand()
-	adopts, outcome := r.Watch(says("to=preparing")), r.outcome()
+	adopts, outcome := r.Watch(journal.Says("to=preparing")), r.outcome()
 	hand.start(build(t, "hang"))
 	r.line(adopts)
 	wantEnd(t, hand.fails(r.Path()), "a handover is under way: attempt 1")
@@ -126,9 +127,9 @@ func TestSocketOfADeadProcessIsNotMistakenForAService(t *testing.T) {
 	if _, err := os.Stat(r.takeover); err != nil {
 		t.Fatalf("there is no stale socket: %v", err)
 	}
-	serves := r.Watch(says("msg=serving "))
+	serves := r.Watch(journal.Says("msg=serving "))
 	hand.start(r.Path())
-	pid := number(t, r.line(serves), "pid")
+	pid := journal.Number(t, r.line(serves), "pid")
 	r.assertServes(pid)
 	r.assertTakeoverIs(pid)
 	r.upgrades()
@@ -145,7 +146,7 @@ func (r *run) assertTakeoverIs(pid int) {
 		}
 		defer c.Close()
 		must(r.t, c.SetDeadline(time.Now().Add(patience)))
-		client, err := greet(c)
+		client, err := greet(c.(*net.UnixConn))
 		if err != nil {
 			return err, false
 		}
@@ -163,9 +164,9 @@ func TestTwoFirstStartsAtOnceLeaveOneService(t *testing.T) {
 	hand := r.hand()
 	for range 5 {
 		r.KillAll()
-		first := r.Watch(says("msg=serving "))
+		first := r.Watch(journal.Says("msg=serving "))
 		second := r.Watch(func(line string) bool {
-			return strings.Contains(line, succeeded) || strings.Contains(line, ended) && strings.Contains(attribute(line, "error"), "address already in use")
+			return strings.Contains(line, succeeded) || strings.Contains(line, ended) && strings.Contains(journal.Attribute(line, "error"), "address already in use")
 		})
 		starts := exec.CommandContext(r.ctx, "sh", "-c", `"$0" & "$0" &`, r.Path())
 		starts.Env, starts.Stdout, starts.Stderr = hand.env, hand.output, hand.output

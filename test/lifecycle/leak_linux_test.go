@@ -3,10 +3,12 @@ package lifecycle
 import (
 	"strings"
 	"testing"
+
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestHandoversLeaveNothingBehind does ten that are aborted and ten that are final, and counts: descriptors and goroutines of the
-// generation that serves are those after the first final one, and it is alone.
+// generation that serves are no more than after the first final one, and it is alone.
 func TestHandoversLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	r := named(t)
@@ -36,12 +38,12 @@ func TestResumedHandoversLeaveNothingBehind(t *testing.T) {
 	for range 2 {
 		for _, flaw := range []string{"crash", "failing"} {
 			r.Swap(build(t, flaw))
-			outcome, serves := r.outcome(), r.Watch(says(proving))
+			outcome, serves := r.outcome(), r.Watch(journal.Says(proving))
 			r.begin()
 			r.line(serves)
 			for i := range 10 {
 				c := r.dial()
-				c.ask("/?id=" + []string{"again", "fail"}[i/9])
+				c.Ask("/?id=" + []string{"again", "fail"}[i/9])
 				c.Peek(1) // it may have crashed
 				c.Close()
 			}

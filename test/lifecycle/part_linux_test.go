@@ -13,6 +13,8 @@ import (
 
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // part is how a speaker plays a successor: as a good one would, but for what it says here.
@@ -114,51 +116,23 @@ func (s *speaking) goOn() {
 	must(s.r.t, err)
 }
 
-// staysOpen watches the connection for that time: nothing comes, and it does not end.
-func (c *client) staysOpen(d time.Duration) {
-	c.t.Helper()
-	c.SetReadDeadline(time.Now().Add(d))
-	if b, err := c.Peek(1); !os.IsTimeout(err) {
-		c.t.Fatalf("the connection did not stay as it was for %s: %q, %v", d, b, err)
-	}
-	c.SetReadDeadline(time.Now().Add(patience))
-}
-
-// isAskedToLeave asks once more: the process answers, with "Connection: close".
-func (c *client) isAskedToLeave(pid int) {
-	c.t.Helper()
-	c.ask("/?id=last")
-	resp, err := http.ReadResponse(c.Reader, nil)
-	if err != nil {
-		c.t.Fatalf("no answer: %v", err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || !strings.HasPrefix(string(body), "last "+itoa(pid)+" ") {
-		c.t.Fatalf("answer %q, %v; want one by process %d", body, err, pid)
-	}
-	if !resp.Close {
-		c.t.Error("the client is not asked to leave, and there is nobody to follow to")
-	}
-}
-
 // TestNobodyLeftToFollowToAfterARetry has the successor answer "retry", and die before connections are offered again: they stay
 // where they are, and their clients are asked to leave.
 func TestNobodyLeftToFollowToAfterARetry(t *testing.T) {
 	t.Parallel()
 	r := named(t)
 	incumbent, idle := r.PID(), r.dial()
-	idle.ask("/?id=idle")
-	idle.answerBy(incumbent)
-	died := r.Watch(says(by(incumbent), "from=draining", `event="peer dead"`))
+	idle.Ask("/?id=idle")
+	idle.AnswerBy(incumbent)
+	died := r.Watch(journal.Says(journal.By(incumbent), "from=draining", `event="peer dead"`))
 	if said, status := r.speak("retries and ends", 0).wait(); status != 0 {
 		t.Fatalf("the speaker failed: %s\n%s", said, r.Output(40))
 	}
 	r.line(died)
 	// Past the time for which connections rest after a RETRY. Captured then, with nobody to send them to, they would come
 	// back to be captured again, and never be read.
-	idle.staysOpen(500 * time.Millisecond)
-	idle.isAskedToLeave(incumbent)
+	idle.StaysOpen(500 * time.Millisecond)
+	idle.IsAskedToLeave(incumbent)
 	r.AwaitExit(incumbent)
 }
 
@@ -168,13 +142,13 @@ func TestWishToReturnThatCrossesFinalBreaksNothing(t *testing.T) {
 	t.Parallel()
 	r := named(t)
 	incumbent, idle := r.PID(), r.dial()
-	idle.ask("/?id=idle")
-	idle.answerBy(incumbent)
-	final, left := r.Watch(says(`msg="handover final"`)), r.Watch(says(by(incumbent), "from=draining", "event=drained"))
+	idle.Ask("/?id=idle")
+	idle.AnswerBy(incumbent)
+	final, left := r.Watch(journal.Says(`msg="handover final"`)), r.Watch(journal.Says(journal.By(incumbent), "from=draining", "event=drained"))
 	s := r.speak("returns at FINAL", 0)
 	r.line(final)
-	idle.staysOpen(100 * time.Millisecond)
-	idle.isAskedToLeave(incumbent) // the speaker refused it
+	idle.StaysOpen(100 * time.Millisecond)
+	idle.IsAskedToLeave(incumbent) // the speaker refused it
 	r.line(left)
 	r.AwaitExit(incumbent)
 	if said, status := s.wait(); status != 0 {
@@ -190,19 +164,19 @@ func TestWishToReturnThatCrossesFinalBreaksNothing(t *testing.T) {
 func TestPipelinedOnARefusedConnectionIsAnsweredToTheLast(t *testing.T) {
 	t.Parallel()
 	r := named(t)
-	incumbent, final := r.PID(), r.Watch(says(`msg="handover final"`))
-	clients := map[string]*client{}
+	incumbent, final := r.PID(), r.Watch(journal.Says(`msg="handover final"`))
+	clients := map[string]*client.Conn{}
 	for name := range pipelined {
 		c := r.dial()
-		c.ask("/?id=first")
-		c.answerBy(incumbent)
+		c.Ask("/?id=first")
+		c.AnswerBy(incumbent)
 		clients[name] = c
 	}
 	s := r.speak("returns at FINAL", 0)
 	r.line(final)
 	for name, requests := range pipelined {
 		c := clients[name]
-		c.staysOpen(100 * time.Millisecond) // refused meanwhile
+		c.StaysOpen(100 * time.Millisecond) // refused meanwhile
 		_, err := io.WriteString(c.Conn, strings.Join(requests, ""))
 		must(t, err)
 		for i := range requests {
@@ -241,21 +215,21 @@ func TestGenerationThatWasTakenBackKeepsItsNumber(t *testing.T) {
 	t.Parallel()
 	r := named(t, "HANDOVER_PROBATION=3s")
 	r.Swap(build(t, "failing"))
-	serves, outcome := r.Watch(says(proving)), r.outcome()
+	serves, outcome := r.Watch(journal.Says(proving)), r.outcome()
 	r.begin()
-	second, held := number(t, r.line(serves), "pid"), r.dial()
-	held.ask("/slow?id=held&ms=6000")
+	second, held := journal.Number(t, r.line(serves), "pid"), r.dial()
+	held.Ask("/slow?id=held&ms=6000")
 	r.get("/?id=fail")
 	wantReason(t, r.line(outcome), resumed, "background work has no luck")
 	r.assertStatus(1, wire.Drainer{Generation: 2, PID: second})
 	r.Swap(build(t, ""))
-	final := r.Watch(says(succeeded))
+	final := r.Watch(journal.Says(succeeded))
 	r.begin()
-	if line := r.line(final); number(t, line, "generation") != 3 {
+	if line := r.line(final); journal.Number(t, line, "generation") != 3 {
 		t.Errorf("%q, want generation 3: number 2 was given away", line)
 	}
 	r.assertStatus(3, wire.Drainer{Generation: 2, PID: second})
-	held.answerBy(second)
+	held.AnswerBy(second)
 }
 
 // assertStatus checks which generation serves, and that the other drains.
@@ -286,11 +260,11 @@ func TestUpgradeOfAGenerationThatStartsIsNotReady(t *testing.T) {
 	r := start(t)
 	incumbent := r.PID()
 	r.Swap(build(t, "impatient"))
-	waits := r.Watch(says(`msg="waits for SIGHUP"`))
-	successor := number(t, r.begin(), "pid")
+	waits := r.Watch(journal.Says(`msg="waits for SIGHUP"`))
+	successor := journal.Number(t, r.begin(), "pid")
 	r.line(waits)
 	r.wantUpgrade(successor, 1, "a handover is under way: attempt 1, in state preparing")
-	starting := r.Watch(says(by(successor), "to=starting"))
+	starting := r.Watch(journal.Says(journal.By(successor), "to=starting"))
 	r.Kill(incumbent)
 	r.line(starting)
 	r.wantUpgrade(successor, 0, "not serving: state starting")
@@ -299,10 +273,10 @@ func TestUpgradeOfAGenerationThatStartsIsNotReady(t *testing.T) {
 // wantUpgrade has an impatient generation call Upgrade.
 func (r *run) wantUpgrade(pid, attempt int, reason string) {
 	r.t.Helper()
-	answer := r.Watch(says(`msg="upgrade answered"`))
+	answer := r.Watch(journal.Says(`msg="upgrade answered"`))
 	r.Signal(pid, syscall.SIGHUP)
 	line := r.line(answer)
-	if number(r.t, line, "attempt") != attempt || !strings.Contains(attribute(line, "error"), reason) {
+	if journal.Number(r.t, line, "attempt") != attempt || !strings.Contains(journal.Attribute(line, "error"), reason) {
 		r.t.Errorf("%q, want attempt %d and %q", line, attempt, reason)
 	}
 }

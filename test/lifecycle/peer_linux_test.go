@@ -13,8 +13,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // ours is the build of the service, as refusals name it.
@@ -124,8 +126,8 @@ func TestEnemyAtTheTakeoverSocketCostsNothing(t *testing.T) {
 	r := named(t)
 	incumbent, same := r.PID(), r.descriptors()
 	client := r.dial()
-	client.ask("/?id=first")
-	client.answerBy(incumbent)
+	client.Ask("/?id=first")
+	client.AnswerBy(incumbent)
 	withClient := r.descriptors()
 	for _, enemy := range enemies {
 		t.Log(enemy.name)
@@ -134,8 +136,8 @@ func TestEnemyAtTheTakeoverSocketCostsNothing(t *testing.T) {
 		must(t, c.CloseWrite())
 		wantRefusal(t, enemy.name+": "+heard(t, c), enemy.want...)
 		c.Close()
-		client.ask("/?id=again")
-		client.answerBy(incumbent)
+		client.Ask("/?id=again")
+		client.AnswerBy(incumbent)
 		withClient()
 	}
 	client.Close()
@@ -155,7 +157,7 @@ func TestSilentPeerHoldsUpNobody(t *testing.T) {
 	if s := r.ask(&wire.Status{}).Status; s.PID != before {
 		t.Errorf("status %+v, want that of process %d", s, before)
 	}
-	hand, final := r.hand(), r.Watch(says(succeeded))
+	hand, final := r.hand(), r.Watch(journal.Says(succeeded))
 	hand.start(r.Path())
 	r.line(final)
 	r.AwaitExit(before)
@@ -214,7 +216,7 @@ func greets(own fields, descriptor func(*run) int) func(*testing.T, *run, *net.U
 		if descriptor != nil {
 			fds = []int{descriptor(r)}
 		}
-		link := wire.NewLink(transport{platform.SocketFromConn(c)}, platform.CloseFD)
+		link := peer.NewLink(platform.SocketFromConn(c))
 		must(t, link.Send(0, future{wire.KindHello, hello}, fds...))
 		_ = link.Send(0, future{wire.KindHello, hello}) // the other end may be closed by now
 	}

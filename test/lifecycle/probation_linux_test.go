@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestBuildThatCrashesAfterTheCommitIsTakenBack loses what the bad build had accepted, and nothing else.
@@ -27,14 +28,14 @@ func TestBuildThatCrashesAfterTheCommitIsTakenBack(t *testing.T) {
 			r := start(t, "HANDOVER_PROBATION=3s").drive()
 			incumbent := r.PID()
 			r.Swap(build(t, bad.flaw))
-			crashing := r.Watch(says(`msg="crashing"`))
+			crashing := r.Watch(journal.Says(`msg="crashing"`))
 			line := r.attempt()
 			wantReason(t, line, resumed, "the successor ended after the commit: exit status 3")
 			death := r.line(crashing)
-			nanos, err := strconv.ParseInt(attribute(death, "at"), 10, 64)
+			nanos, err := strconv.ParseInt(journal.Attribute(death, "at"), 10, 64)
 			must(t, err)
 			died := time.Unix(0, nanos)
-			r.load.Killed(number(t, death, "pid"), died)
+			r.load.Killed(journal.Number(t, death, "pid"), died)
 			r.answers()
 			if pid := r.PID(); pid != incumbent {
 				t.Errorf("process %d answers, want the incumbent, %d", pid, incumbent)
@@ -53,12 +54,12 @@ func TestBuildThatHangsAfterTheCommitIsTakenBack(t *testing.T) {
 	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_CHECK_TIMEOUT=500ms", "HANDOVER_CHECK_FAILURES=2", "HANDOVER_DRAIN_TIMEOUT=1s").drive()
 	incumbent := r.PID()
 	r.Swap(build(t, "deaf"))
-	serves := r.Watch(says(proving))
+	serves := r.Watch(journal.Says(proving))
 	line := r.attempt()
 	wantReason(t, line, resumed, "check failed 2 times in a row")
 	// From now on the bad build accepts nothing, and what it has taken is lost though it lives.
-	deaf := number(t, r.line(serves), "pid")
-	r.load.Killed(deaf, written(t, line))
+	deaf := journal.Number(t, r.line(serves), "pid")
+	r.load.Killed(deaf, journal.Written(t, line))
 	r.answers()
 	if pid := r.PID(); pid != incumbent {
 		t.Errorf("process %d answers, want the incumbent, %d", pid, incumbent)
@@ -74,13 +75,13 @@ func TestBuildWhoseWorkFailsGivesEverythingBack(t *testing.T) {
 	r := start(t, "HANDOVER_PROBATION=3s").drive()
 	incumbent := r.PID()
 	r.Swap(build(t, "failing"))
-	serves, outcome, left := r.Watch(says(proving)), r.outcome(), r.Watch(says(ended))
+	serves, outcome, left := r.Watch(journal.Says(proving)), r.outcome(), r.Watch(journal.Says(ended))
 	r.begin()
-	successor := number(t, r.line(serves), "pid")
+	successor := journal.Number(t, r.line(serves), "pid")
 	must(t, r.load.WaitPID(r.ctx, successor))
 	r.get("/?id=fail")
 	wantReason(t, r.line(outcome), resumed, "background work has no luck")
-	if line := r.line(left); !strings.Contains(line, by(successor)) || !strings.Contains(attribute(line, "error"), "successor taken back: background work has no luck") {
+	if line := r.line(left); !strings.Contains(line, journal.By(successor)) || !strings.Contains(journal.Attribute(line, "error"), "successor taken back: background work has no luck") {
 		t.Errorf("the successor says %q: not that, and why, it was taken back", line)
 	}
 	r.assertServes(incumbent)
@@ -94,16 +95,16 @@ func TestBuildThatCannotStopIsKilledBeforeTheIncumbentResumes(t *testing.T) {
 	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_FREEZE_TIMEOUT=1s").drive()
 	incumbent := r.PID()
 	r.Swap(build(t, "stuck"))
-	serves, outcome, killed := r.Watch(says(proving)), r.outcome(), r.Watch(says(`msg="the successor is killed"`))
+	serves, outcome, killed := r.Watch(journal.Says(proving)), r.outcome(), r.Watch(journal.Says(`msg="the successor is killed"`))
 	r.begin()
-	successor := number(t, r.line(serves), "pid")
+	successor := journal.Number(t, r.line(serves), "pid")
 	must(t, r.load.WaitPID(r.ctx, successor))
 	r.Signal(successor, syscall.SIGTERM)
 	kill := r.line(killed)
-	if number(t, kill, "pid") != successor || attribute(kill, "state") != "fencing" {
+	if journal.Number(t, kill, "pid") != successor || journal.Attribute(kill, "state") != "fencing" {
 		t.Errorf("%q, want process %d in state fencing", kill, successor)
 	}
-	r.load.Killed(successor, written(t, kill))
+	r.load.Killed(successor, journal.Written(t, kill))
 	wantReason(t, r.line(outcome), resumed, "terminated")
 	r.answers()
 	if pid := r.PID(); pid != incumbent {
@@ -122,14 +123,6 @@ func (r *run) finishAfterCrash(costs int) {
 		r.t.Errorf("the crash cost less than %d: %s", costs, report)
 	}
 	r.t.Logf("%d requests, %d lost in the crash, longest gap %s", report.Requests, report.LostInCrash, report.LongestGap)
-}
-
-// written is when a line of the library's log was written, to the millisecond before.
-func written(t *testing.T, line string) time.Time {
-	t.Helper()
-	at, err := time.Parse("time="+time.RFC3339Nano, strings.Fields(line)[0])
-	must(t, err)
-	return at
 }
 
 // firstAccept is when a process accepted a connection for the first time after an instant, by its ledger.

@@ -4,10 +4,7 @@ package lifecycle
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +12,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // patience bounds everything that is waited for, in one test.
@@ -75,23 +73,6 @@ func (r *run) drive() *run {
 	return r
 }
 
-// says matches a line of output that has all parts.
-func says(parts ...string) func(string) bool {
-	return func(line string) bool {
-		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
-	}
-}
-
-// saysAny matches a line that has one of the parts.
-func saysAny(parts ...string) func(string) bool {
-	return func(line string) bool {
-		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(line, part) })
-	}
-}
-
-// by is how a line of the process begins to say who wrote it.
-func by(pid int) string { return fmt.Sprintf(" from=%d ", pid) }
-
 // Messages of the library that tests wait for.
 const (
 	begun     = `msg="handover begins`
@@ -117,13 +98,15 @@ func (r *run) line(w *handovertest.Watch) string {
 // begin asks for a handover, and waits until the generation that serves has begun it.
 func (r *run) begin() (attempt string) {
 	r.t.Helper()
-	w := r.Watch(says(begun))
+	w := r.Watch(journal.Says(begun))
 	r.Signal(r.PID(), syscall.SIGUSR2)
 	return r.line(w)
 }
 
 // outcome watches for the end of a handover.
-func (r *run) outcome() *handovertest.Watch { return r.Watch(saysAny(aborted, resumed, succeeded)) }
+func (r *run) outcome() *handovertest.Watch {
+	return r.Watch(journal.SaysAny(aborted, resumed, succeeded))
+}
 
 // attempt asks for a handover, and returns the line that says how it ended.
 func (r *run) attempt() string {
@@ -133,31 +116,10 @@ func (r *run) attempt() string {
 	return r.line(w)
 }
 
-// attribute returns what a line of output says of a key.
-func attribute(line, key string) string {
-	found := regexp.MustCompile(` ` + key + `=("(?:[^"\\]|\\.)*"|\S*)`).FindStringSubmatch(line)
-	if found == nil {
-		return ""
-	}
-	if text, err := strconv.Unquote(found[1]); err == nil {
-		return text
-	}
-	return found[1]
-}
-
-func number(t *testing.T, line, key string) int {
-	t.Helper()
-	n, err := strconv.Atoi(attribute(line, key))
-	if err != nil {
-		t.Fatalf("no number %s in %q", key, line)
-	}
-	return n
-}
-
 // wantReason checks that a line says why.
 func wantReason(t *testing.T, line, message, reason string) {
 	t.Helper()
-	if !strings.Contains(line, message) || !strings.Contains(attribute(line, "error"), reason) {
+	if !strings.Contains(line, message) || !strings.Contains(journal.Attribute(line, "error"), reason) {
 		t.Errorf("the log says:\n%s\nwant %s, with %q for its error", line, message, reason)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // Lines that answer an upgrade signal, at the process that got it.
@@ -19,15 +21,15 @@ func TestEverySignalOfAStormIsAnswered(t *testing.T) {
 	t.Parallel()
 	r := start(t).drive()
 	began, answered := map[string]bool{}, 0
-	final := r.Watch(says(succeeded))
+	final := r.Watch(journal.Says(succeeded))
 	pace := time.NewTicker(10 * time.Millisecond)
 	defer pace.Stop()
 	for range 100 {
 		<-pace.C
-		answer := r.Watch(saysAny(begun, refused, answeredBy))
+		answer := r.Watch(journal.SaysAny(begun, refused, answeredBy))
 		r.Signal(r.PID(), syscall.SIGUSR2)
 		line := r.line(answer)
-		attempt := attribute(line, "attempt")
+		attempt := journal.Attribute(line, "attempt")
 		switch {
 		case strings.Contains(line, begun):
 			began[attempt] = true
@@ -65,7 +67,7 @@ func TestBurstOfSignalsIsOneHandover(t *testing.T) {
 		t.Errorf("%d handovers began, want 1", n)
 	}
 	for line := range strings.Lines(output) {
-		if strings.Contains(line, refused) && attribute(line, "attempt") != "1" {
+		if strings.Contains(line, refused) && journal.Attribute(line, "attempt") != "1" {
 			t.Errorf("a signal is not answered with the attempt's number: %s", line)
 		}
 	}
@@ -86,28 +88,28 @@ func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
 	t.Parallel()
 	r := start(t).drive()
 	first, held := r.PID(), r.dial()
-	held.ask("/slow?id=held&ms=2000")
+	held.Ask("/slow?id=held&ms=2000")
 	r.get("/")
 	r.Upgrade(1)
 	second := r.PID()
 	for _, generation := range []int{3, 4} { // the second time, its link leads to a successor by redirection
-		passed, began, answer, final := r.Watch(says(passedOn)), r.Watch(says(begun)), r.Watch(says(answeredBy)), r.Watch(says(succeeded))
+		passed, began, answer, final := r.Watch(journal.Says(passedOn)), r.Watch(journal.Says(begun)), r.Watch(journal.Says(answeredBy)), r.Watch(journal.Says(succeeded))
 		r.Signal(first, syscall.SIGUSR2)
-		if line := r.line(passed); !strings.Contains(line, by(first)) {
+		if line := r.line(passed); !strings.Contains(line, journal.By(first)) {
 			t.Errorf("%q, want it of process %d", line, first)
 		}
-		if line := r.line(began); !strings.Contains(line, by(second)) {
+		if line := r.line(began); !strings.Contains(line, journal.By(second)) {
 			t.Errorf("%q, want it of process %d", line, second)
 		}
-		if line := r.line(answer); number(t, line, "attempt") != generation-1 || attribute(line, "error") != "" {
+		if line := r.line(answer); journal.Number(t, line, "attempt") != generation-1 || journal.Attribute(line, "error") != "" {
 			t.Errorf("%q, want attempt %d and no error", line, generation-1)
 		}
-		if line := r.line(final); number(t, line, "generation") != generation {
+		if line := r.line(final); journal.Number(t, line, "generation") != generation {
 			t.Errorf("%q, want generation %d", line, generation)
 		}
 		second = r.PID()
 	}
-	held.answerBy(first)
+	held.AnswerBy(first)
 	r.assertAlone(second)
 	r.finish()
 }
@@ -119,16 +121,16 @@ func TestSignalToASuccessorIsAnsweredWithTheNumber(t *testing.T) {
 			t.Parallel()
 			r := start(t, "HANDOVER_PROBATION=1s", "HANDOVER_CHECK_TIMEOUT=1s").drive()
 			r.Swap(build(t, c.flaw))
-			entered, outcome := r.Watch(says("to="+c.state)), r.outcome()
-			successor := number(t, r.begin(), "pid")
+			entered, outcome := r.Watch(journal.Says("to="+c.state)), r.outcome()
+			successor := journal.Number(t, r.begin(), "pid")
 			r.line(entered)
-			passed, answer := r.Watch(says(passedOn)), r.Watch(says(answeredBy))
+			passed, answer := r.Watch(journal.Says(passedOn)), r.Watch(journal.Says(answeredBy))
 			r.Signal(successor, syscall.SIGUSR2)
-			if line := r.line(passed); !strings.Contains(line, by(successor)) {
+			if line := r.line(passed); !strings.Contains(line, journal.By(successor)) {
 				t.Errorf("%q, want it of process %d", line, successor)
 			}
 			line := r.line(answer)
-			if number(t, line, "attempt") != 1 || !strings.Contains(attribute(line, "error"), "a handover is under way: attempt 1") {
+			if journal.Number(t, line, "attempt") != 1 || !strings.Contains(journal.Attribute(line, "error"), "a handover is under way: attempt 1") {
 				t.Errorf("%q, want the number of the attempt under way, 1", line)
 			}
 			r.line(outcome)
@@ -144,8 +146,8 @@ func TestSignalBeforeRunDoesNotEndASuccessor(t *testing.T) {
 	r := start(t, "HANDOVER_READY_TIMEOUT=1s").drive()
 	incumbent := r.PID()
 	r.Swap(build(t, "hang"))
-	entered, outcome := r.Watch(says("to=preparing")), r.outcome()
-	successor := number(t, r.begin(), "pid")
+	entered, outcome := r.Watch(journal.Says("to=preparing")), r.outcome()
+	successor := journal.Number(t, r.begin(), "pid")
 	r.line(entered)
 	r.Signal(successor, syscall.SIGUSR2)
 	wantReason(t, r.line(outcome), aborted, "the successor was not ready in time")

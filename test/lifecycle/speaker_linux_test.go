@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
@@ -64,7 +65,7 @@ func speak(speech, takeover string) error {
 	if err != nil {
 		return err
 	}
-	s := &speaker{link: wire.NewLink(transport{platform.SocketFromConn(c.(*net.UnixConn))}, platform.CloseFD)}
+	s := &speaker{link: peer.NewLink(platform.SocketFromConn(c.(*net.UnixConn)))}
 	self, err := platform.SelfPidfd()
 	if err != nil {
 		return err

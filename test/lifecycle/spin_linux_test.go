@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"strings"
 	"testing"
+
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestBuildThatSpinsAfterTheCommitIsTakenBack has one that answers no request, and uses all the processor it may have: with Go's
@@ -20,16 +22,16 @@ func TestBuildThatSpinsAfterTheCommitIsTakenBack(t *testing.T) {
 			}
 			r := start(t, c.env, failures, "GOMAXPROCS=1", "HANDOVER_PROBATION=7s", "HANDOVER_CHECK_TIMEOUT=500ms", "HANDOVER_DRAIN_TIMEOUT=1s")
 			incumbent, idle := r.PID(), r.dial()
-			idle.ask("/?id=idle")
-			idle.answerBy(incumbent)
+			idle.Ask("/?id=idle")
+			idle.AnswerBy(incumbent)
 			r.Swap(build(t, "spin"))
-			serves, outcome := r.Watch(says(proving)), r.outcome()
+			serves, outcome := r.Watch(journal.Says(proving)), r.outcome()
 			r.begin()
-			successor := number(t, r.line(serves), "pid")
-			r.dial().ask("/?id=spin")
+			successor := journal.Number(t, r.line(serves), "pid")
+			r.dial().Ask("/?id=spin")
 			wantReason(t, r.line(outcome), resumed, c.reason)
-			idle.ask("/?id=again")
-			idle.answerBy(incumbent)
+			idle.Ask("/?id=again")
+			idle.AnswerBy(incumbent)
 			r.AwaitExit(successor)
 			r.assertServes(incumbent)
 			r.upgrades()
@@ -43,12 +45,12 @@ func TestDrainingGenerationThatSpinsIsCutAtItsDeadline(t *testing.T) {
 	r := startFrom(t, build(t, "spin"), "GOMAXPROCS=1", "HANDOVER_DRAIN_TIMEOUT=1s")
 	before, spins := r.PID(), r.dial()
 	r.Swap(build(t, ""))
-	cut := r.Watch(says(`msg="drain deadline: connections closed"`, by(before)))
-	final := r.Watch(says(succeeded))
+	cut := r.Watch(journal.Says(`msg="drain deadline: connections closed"`, journal.By(before)))
+	final := r.Watch(journal.Says(succeeded))
 	r.begin() // asked of the generation that answers still
-	spins.ask("/?id=spin")
-	after := number(t, r.line(final), "pid")
-	if line := r.line(cut); number(t, line, "connections") != 1 {
+	spins.Ask("/?id=spin")
+	after := journal.Number(t, r.line(final), "pid")
+	if line := r.line(cut); journal.Number(t, line, "connections") != 1 {
 		t.Errorf("%q, want 1 connection", line)
 	}
 	r.AwaitExit(before)

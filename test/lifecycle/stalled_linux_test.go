@@ -10,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestDrainingGenerationThatNeverRunsHoldsUpNobody has two that hold a request each, and are given no processor any more: no deadline
@@ -21,7 +24,7 @@ func TestDrainingGenerationThatNeverRunsHoldsUpNobody(t *testing.T) {
 	killed, killedClient := r.stall()
 	for range 2 { // past the one that is stalled others come and go
 		leaves := r.PID()
-		gone := r.Watch(says(`msg="draining generation is gone"`, " pid="+itoa(leaves)+" "))
+		gone := r.Watch(journal.Says(`msg="draining generation is gone"`, " pid="+itoa(leaves)+" "))
 		r.Upgrade(1)
 		r.line(gone)
 	}
@@ -30,14 +33,14 @@ func TestDrainingGenerationThatNeverRunsHoldsUpNobody(t *testing.T) {
 
 	incumbent := r.PID()
 	for range 2 {
-		answer := r.Watch(says(refused))
+		answer := r.Watch(journal.Says(refused))
 		r.Signal(incumbent, syscall.SIGUSR2)
-		wantRefusal(t, attribute(r.line(answer), "error"), "too many generations are draining",
+		wantRefusal(t, journal.Attribute(r.line(answer), "error"), "too many generations are draining",
 			"generation 1 (pid "+itoa(killed)+")", "generation 4 (pid "+itoa(stalled)+")")
 		r.assertServes(incumbent)
 	}
 
-	gone := r.Watch(says(by(incumbent), `msg="draining generation is gone"`, " pid="+itoa(killed)+" "))
+	gone := r.Watch(journal.Says(journal.By(incumbent), `msg="draining generation is gone"`, " pid="+itoa(killed)+" "))
 	r.Kill(killed)
 	r.line(gone)
 	if b, err := killedClient.Peek(1); err == nil {
@@ -45,9 +48,9 @@ func TestDrainingGenerationThatNeverRunsHoldsUpNobody(t *testing.T) {
 	}
 	r.Upgrade(1)
 
-	client.staysOpen(100 * time.Millisecond)
+	client.StaysOpen(100 * time.Millisecond)
 	r.Signal(stalled, syscall.SIGCONT)
-	client.answerBy(stalled)
+	client.AnswerBy(stalled)
 	r.AwaitExit(stalled)
 	r.assertAlone(r.PID())
 	r.upgrades()
@@ -55,10 +58,10 @@ func TestDrainingGenerationThatNeverRunsHoldsUpNobody(t *testing.T) {
 }
 
 // stall upgrades the service, and stops the generation before for ever when all that it holds is one request, whose client it returns.
-func (r *run) stall() (pid int, held *client) {
+func (r *run) stall() (pid int, held *client.Conn) {
 	r.t.Helper()
 	pid, held = r.PID(), r.dial()
-	held.ask("/slow?id=held&ms=10000")
+	held.Ask("/slow?id=held&ms=10000")
 	r.eventually("the request in process "+itoa(pid), func() (any, bool) {
 		all := r.connections(pid)
 		return all, all[held.LocalAddr().String()]

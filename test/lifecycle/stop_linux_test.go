@@ -8,6 +8,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // stops are the ways to tell a service to end.
@@ -24,23 +27,23 @@ func TestServiceToldToEndAnswersWhatIsInFlight(t *testing.T) {
 			t.Parallel()
 			r := start(t).drive()
 			pid := r.PID()
-			var inFlight []*client
+			var inFlight []*client.Conn
 			for i := range 10 {
 				c := r.dial()
-				c.ask(fmt.Sprintf("/slow?id=%d&ms=%d", i, 400+50*i))
+				c.Ask(fmt.Sprintf("/slow?id=%d&ms=%d", i, 400+50*i))
 				inFlight = append(inFlight, c)
 			}
 			upload := r.dial()
 			fmt.Fprint(upload.Conn, "POST /upload?id=up HTTP/1.1\r\nHost: service\r\nContent-Length: 20\r\n\r\n0123456789")
 			r.get("/") // what was sent before has been accepted
-			w := r.Watch(says(ending))
+			w := r.Watch(journal.Says(ending))
 			stop(r, pid)
 			r.line(w)
 			if _, err := fmt.Fprint(upload.Conn, "0123456789"); err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range append(inFlight, upload) {
-				c.answerBy(pid)
+				c.AnswerBy(pid)
 			}
 			r.AwaitExit(pid)
 			r.assertNobodyWronged()
@@ -96,18 +99,18 @@ func TestIncumbentToldToEndBeforeTheCommitAbortsAndEnds(t *testing.T) {
 			r := startFrom(t, build(t, c.incumbent), "HANDOVER_CHECK_TIMEOUT=30s", "HANDOVER_FREEZE_TIMEOUT=3s")
 			r.Swap(build(t, c.successor))
 			incumbent, idle, busy := r.PID(), r.dial(), r.dial()
-			idle.ask("/?id=idle")
-			idle.answerBy(incumbent)
-			busy.ask("/slow?id=busy&ms=800")
-			entered := r.Watch(says(c.enters))
-			successor := number(t, r.begin(), "pid")
+			idle.Ask("/?id=idle")
+			idle.AnswerBy(incumbent)
+			busy.Ask("/slow?id=busy&ms=800")
+			entered := r.Watch(journal.Says(c.enters))
+			successor := journal.Number(t, r.begin(), "pid")
 			r.line(entered)
-			abort, end := r.Watch(says(aborted)), r.Watch(says(ending))
+			abort, end := r.Watch(journal.Says(aborted)), r.Watch(journal.Says(ending))
 			r.Signal(incumbent, syscall.SIGTERM)
 			wantReason(t, r.line(abort), aborted, "the service was told to end")
 			r.line(end)
 			r.AwaitExit(successor)
-			busy.answerBy(incumbent)
+			busy.AnswerBy(incumbent)
 			r.AwaitExit(incumbent)
 			r.assertNobodyLeft()
 		})
@@ -119,11 +122,11 @@ func TestIncumbentToldToEndOnProbationMakesItFinal(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=30s").drive()
 	incumbent := r.PID()
-	serves, final := r.Watch(says(proving)), r.Watch(says(succeeded))
+	serves, final := r.Watch(journal.Says(proving)), r.Watch(journal.Says(succeeded))
 	r.begin()
-	successor := number(t, r.line(serves), "pid")
+	successor := journal.Number(t, r.line(serves), "pid")
 	r.Signal(incumbent, syscall.SIGTERM)
-	if line := r.line(final); !strings.Contains(line, by(successor)) {
+	if line := r.line(final); !strings.Contains(line, journal.By(successor)) {
 		t.Errorf("%q is not the successor's, process %d", line, successor)
 	}
 	r.AwaitExit(incumbent)
@@ -137,16 +140,16 @@ func TestDrainingGenerationToldToEndShortensItsDrain(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	before, long, short := r.PID(), r.dial(), r.dial()
-	long.ask("/slow?id=long&ms=30000")
-	short.ask("/slow?id=short&ms=3000")
+	long.Ask("/slow?id=long&ms=30000")
+	short.Ask("/slow?id=short&ms=3000")
 	r.get("/")
 	r.Upgrade(1)
 	serving := r.PID()
-	cut := r.Watch(says(`msg="drain deadline: connections closed"`))
+	cut := r.Watch(journal.Says(`msg="drain deadline: connections closed"`))
 	told := time.Now()
 	r.Signal(before, syscall.SIGTERM)
-	short.answerBy(before)
-	if line := r.line(cut); !strings.Contains(line, by(before)) || number(t, line, "connections") != 1 {
+	short.AnswerBy(before)
+	if line := r.line(cut); !strings.Contains(line, journal.By(before)) || journal.Number(t, line, "connections") != 1 {
 		t.Errorf("%q, want 1 connection of process %d", line, before)
 	}
 	if took := time.Since(told); took < 4*time.Second || took > 15*time.Second {
@@ -171,8 +174,8 @@ func TestSuccessorToldToEndBeforeTheCommitIsAnAbort(t *testing.T) {
 			r := start(t, "HANDOVER_CHECK_TIMEOUT=30s").drive()
 			incumbent := r.PID()
 			r.Swap(build(t, c.flaw))
-			entered, outcome := r.Watch(says("to="+c.state)), r.outcome()
-			successor := number(t, r.begin(), "pid")
+			entered, outcome := r.Watch(journal.Says("to="+c.state)), r.outcome()
+			successor := journal.Number(t, r.begin(), "pid")
 			r.line(entered)
 			r.Signal(successor, syscall.SIGTERM)
 			wantReason(t, r.line(outcome), aborted, c.reason)
@@ -189,17 +192,17 @@ func TestSuccessorToldToEndOnProbationIsTakenBack(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=2s").drive()
 	incumbent := r.PID()
-	serves, outcome := r.Watch(says(proving)), r.outcome()
+	serves, outcome := r.Watch(journal.Says(proving)), r.outcome()
 	r.begin()
-	successor := number(t, r.line(serves), "pid")
+	successor := journal.Number(t, r.line(serves), "pid")
 	idle := r.dial()
-	idle.ask("/?id=first")
-	idle.answerBy(successor)
+	idle.Ask("/?id=first")
+	idle.AnswerBy(successor)
 	r.Signal(successor, syscall.SIGTERM)
 	wantReason(t, r.line(outcome), resumed, "terminated")
 	r.AwaitExit(successor)
-	idle.ask("/?id=second")
-	idle.answerBy(incumbent)
+	idle.Ask("/?id=second")
+	idle.AnswerBy(incumbent)
 	r.assertServes(incumbent)
 	r.upgrades()
 	r.finish()
@@ -221,24 +224,24 @@ func TestBothToldToEndOnProbationEnd(t *testing.T) {
 func endBoth(t *testing.T, order string, stay bool) {
 	r := start(t, "HANDOVER_PROBATION=30s")
 	incumbent, old := r.PID(), r.dial()
-	old.ask("/slow?id=old&ms=1000")
+	old.Ask("/slow?id=old&ms=1000")
 	r.get("/")
-	serves := r.Watch(says(proving))
+	serves := r.Watch(journal.Says(proving))
 	r.begin()
-	successor := number(t, r.line(serves), "pid")
+	successor := journal.Number(t, r.line(serves), "pid")
 	fresh := r.dial()
-	fresh.ask("/slow?id=fresh&ms=1000")
+	fresh.Ask("/slow?id=fresh&ms=1000")
 	if pid := r.PID(); pid != successor {
 		t.Fatalf("process %d answers, want %d", pid, successor)
 	}
 	switch order {
 	case "incumbent first":
-		final := r.Watch(says(succeeded))
+		final := r.Watch(journal.Says(succeeded))
 		r.Signal(incumbent, syscall.SIGTERM)
 		r.line(final)
 		r.Signal(successor, syscall.SIGTERM)
 	case "successor first":
-		taken := r.Watch(says(resumed))
+		taken := r.Watch(journal.Says(resumed))
 		r.Signal(successor, syscall.SIGTERM)
 		r.line(taken)
 		r.Signal(incumbent, syscall.SIGTERM)
@@ -246,8 +249,8 @@ func endBoth(t *testing.T, order string, stay bool) {
 		r.Signal(incumbent, syscall.SIGTERM)
 		r.Signal(successor, syscall.SIGTERM)
 	}
-	for c, pid := range map[*client]int{old: incumbent, fresh: successor} {
-		c.answerBy(pid)
+	for c, pid := range map[*client.Conn]int{old: incumbent, fresh: successor} {
+		c.AnswerBy(pid)
 		if !stay {
 			c.Close()
 		}

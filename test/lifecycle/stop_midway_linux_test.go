@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestIncumbentToldToEndWhileItsSuccessorHoldsBack tells it in states that a successor leaves in no time, but for one that holds a
@@ -35,12 +37,12 @@ func TestIncumbentToldToEndWhileItsSuccessorHoldsBack(t *testing.T) {
 			t.Parallel()
 			r := named(t, "HANDOVER_FREEZE_TIMEOUT=3s", "HANDOVER_STOP_TIMEOUT=10s")
 			incumbent, idle, busy := r.PID(), r.dial(), r.dial()
-			idle.ask("/?id=idle")
-			idle.answerBy(incumbent)
-			busy.ask("/slow?id=busy&ms=9000")
+			idle.Ask("/?id=idle")
+			idle.AnswerBy(incumbent)
+			busy.Ask("/slow?id=busy&ms=9000")
 			r.PID()
-			entered, outcome := r.Watch(says(by(incumbent), "to="+c.state)), r.Watch(says(by(incumbent), c.outcome))
-			proven := r.Watch(says(by(incumbent), "to=probation"))
+			entered, outcome := r.Watch(journal.Says(journal.By(incumbent), "to="+c.state)), r.Watch(journal.Says(journal.By(incumbent), c.outcome))
+			proven := r.Watch(journal.Says(journal.By(incumbent), "to=probation"))
 			s := r.speak(c.speech, 0)
 			release := func() {}
 			if c.state == "fencing" {
@@ -51,7 +53,7 @@ func TestIncumbentToldToEndWhileItsSuccessorHoldsBack(t *testing.T) {
 				release = s.goOn
 			}
 			r.line(entered)
-			kept := r.Watch(says(by(incumbent), `event="told to end"`))
+			kept := r.Watch(journal.Says(journal.By(incumbent), `event="told to end"`))
 			r.Signal(incumbent, syscall.SIGTERM)
 			if line := r.line(kept); !strings.Contains(line, "state="+c.state+" ") && !strings.Contains(line, "from="+c.state+" ") {
 				t.Fatalf("it was told in another state than %s: %s", c.state, line)
@@ -61,7 +63,7 @@ func TestIncumbentToldToEndWhileItsSuccessorHoldsBack(t *testing.T) {
 			if c.reason != "" {
 				wantReason(t, line, c.outcome, c.reason)
 			}
-			busy.answerBy(incumbent)
+			busy.AnswerBy(incumbent)
 			if c.reason == "" { // another process is the service: clients may stay as long as the drain lasts
 				idle.Close()
 				busy.Close()

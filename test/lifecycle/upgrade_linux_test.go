@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover"
+	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // asked is what Upgrade answered: see control in the service.
@@ -17,11 +19,11 @@ type asked struct {
 }
 
 // upgradeOn has the process behind a connection call Upgrade.
-func upgradeOn(c *client, query string) func() asked {
-	c.ask("/upgrade" + query)
+func (r *run) upgradeOn(c *client.Conn, query string) func() asked {
+	c.Ask("/upgrade" + query)
 	return func() asked {
-		c.t.Helper()
-		return object[asked](c.t, c.answer())
+		r.t.Helper()
+		return object[asked](r.t, c.Answer())
 	}
 }
 
@@ -42,7 +44,7 @@ func (a asked) want(t *testing.T, sentinels []string, texts ...string) {
 func TestUpgradeAnswersFinalWithWhoServes(t *testing.T) {
 	t.Parallel()
 	r := start(t)
-	a := upgradeOn(r.dial(), "")()
+	a := r.upgradeOn(r.dial(), "")()
 	a.want(t, nil)
 	res := a.Result
 	if res.Attempt != 1 || res.Outcome != handover.Final || res.Generation != 2 || res.PID != r.PID() || res.LostConnections != 0 {
@@ -62,7 +64,7 @@ func TestUpgradeAnswersAbortedWithTheReason(t *testing.T) {
 	incumbent := r.PID()
 	for i, bad := range []struct{ flaw, reason string }{{"exit", "exit status 1"}, {"check", "this build does not feel well"}} {
 		r.Swap(build(t, bad.flaw))
-		a := upgradeOn(r.dial(), "")()
+		a := r.upgradeOn(r.dial(), "")()
 		a.want(t, []string{"ErrAborted"}, bad.reason)
 		if res := a.Result; res.Attempt != i+1 || res.Outcome != handover.Aborted || res.Generation != 1 || res.PID != incumbent {
 			t.Errorf("result %+v, want attempt %d aborted, generation 1 in process %d", res, i+1, incumbent)
@@ -76,12 +78,12 @@ func TestUpgradeAnswersResumedWithTheReason(t *testing.T) {
 	r := start(t, "HANDOVER_PROBATION=3s")
 	incumbent := r.PID()
 	r.Swap(build(t, "late"))
-	serves := r.Watch(says(proving))
-	answer := upgradeOn(r.dial(), "")
+	serves := r.Watch(journal.Says(proving))
+	answer := r.upgradeOn(r.dial(), "")
 	r.line(serves)
 	lost := r.dial() // a connection that the successor takes with it
-	lost.ask("/")
-	lost.answer()
+	lost.Ask("/")
+	lost.Answer()
 	a := answer()
 	a.want(t, []string{"ErrResumed"}, "exit status 3")
 	if res := a.Result; res.Attempt != 1 || res.Outcome != handover.Resumed || res.Generation != 1 || res.PID != incumbent || res.LostConnections != 1 {
@@ -93,10 +95,10 @@ func TestUpgradeAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_READY_TIMEOUT=1s")
 	r.Swap(build(t, "hang"))
-	began := r.Watch(says(begun))
-	first := upgradeOn(r.dial(), "")
+	began := r.Watch(journal.Says(begun))
+	first := r.upgradeOn(r.dial(), "")
 	r.line(began)
-	second := upgradeOn(r.dial(), "")()
+	second := r.upgradeOn(r.dial(), "")()
 	second.want(t, []string{"ErrInProgress"}, "attempt 1")
 	if second.Result.Attempt != 1 {
 		t.Errorf("result %+v, want attempt 1", second.Result)
@@ -109,10 +111,10 @@ func TestUpgradeAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 func TestUpgradeOnProbationAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=2s")
-	serves, final := r.Watch(says(proving)), r.Watch(says(succeeded))
+	serves, final := r.Watch(journal.Says(proving)), r.Watch(journal.Says(succeeded))
 	r.begin()
 	r.line(serves)
-	a := upgradeOn(r.dial(), "")()
+	a := r.upgradeOn(r.dial(), "")()
 	a.want(t, []string{"ErrInProgress"}, "attempt 1")
 	if a.Result.Attempt != 1 {
 		t.Errorf("result %+v, want attempt 1", a.Result)
@@ -124,18 +126,18 @@ func TestUpgradeOnProbationAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 func TestUpgradeGoesOnWithoutWhoAsked(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=500ms")
-	final := r.Watch(says(succeeded))
-	upgradeOn(r.dial(), "?ms=1")().want(t, []string{"DeadlineExceeded"})
+	final := r.Watch(journal.Says(succeeded))
+	r.upgradeOn(r.dial(), "?ms=1")().want(t, []string{"DeadlineExceeded"})
 	r.line(final)
 }
 
 func TestUpgradeIsNotReadyWhereAnotherServesOrNobodyWill(t *testing.T) {
 	t.Parallel()
 	r := start(t)
-	draining := upgradeOn(r.dial(), "?when=draining")
+	draining := r.upgradeOn(r.dial(), "?when=draining")
 	r.Upgrade(1)
 	draining().want(t, []string{"ErrNotReady"}, "state draining")
-	ending := upgradeOn(r.dial(), "?when=draining")
+	ending := r.upgradeOn(r.dial(), "?when=draining")
 	r.get("/") // the request above is with its handler
 	r.Signal(r.PID(), syscall.SIGTERM)
 	ending().want(t, []string{"ErrNotReady"}, "state ending")
@@ -145,10 +147,10 @@ func TestUpgradeIsRefusedBeyondMaxDraining(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_MAX_DRAINING=1")
 	first, stays := r.PID(), r.dial()
-	stays.ask("/slow?ms=30000")
+	stays.Ask("/slow?ms=30000")
 	r.get("/")
 	r.Upgrade(1)
-	a := upgradeOn(r.dial(), "")()
+	a := r.upgradeOn(r.dial(), "")()
 	a.want(t, []string{"ErrTooManyDraining"}, "generation 1 (pid "+itoa(first)+")")
 	if a.Result.Attempt != 0 {
 		t.Errorf("result %+v: no attempt was begun", a.Result)
@@ -163,8 +165,8 @@ func TestHandoversCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER=off", "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+runtimeDir(t)).drive()
 	incumbent := r.PID()
-	upgradeOn(r.dial(), "")().want(t, []string{"ErrDisabled"}, "HANDOVER=off")
-	w := r.Watch(says(refused))
+	r.upgradeOn(r.dial(), "")().want(t, []string{"ErrDisabled"}, "HANDOVER=off")
+	w := r.Watch(journal.Says(refused))
 	r.Signal(incumbent, syscall.SIGUSR2)
 	wantReason(t, r.line(w), refused, "HANDOVER=off")
 	r.assertServes(incumbent)

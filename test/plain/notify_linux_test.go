@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 func TestForgedReadinessIsIgnored(t *testing.T) {
@@ -28,13 +29,13 @@ func TestForgedReadinessIsIgnored(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		forge(t, environment(t, number(t, line, "pid"))["NOTIFY_SOCKET"])
+		forge(t, environment(t, journal.Number(t, line, "pid"))["NOTIFY_SOCKET"])
 	})
 	ignored := r.line(func() {
 		r.stays(wire.Upgrade{}, "aborted", wire.CodeDeadline, "it did not say READY=1")
 	}, `msg="notification ignored`)
 	forger.Wait()
-	if number(t, ignored, "generation") != 3 {
+	if journal.Number(t, ignored, "generation") != 3 {
 		t.Errorf("%s: want generation 3", ignored)
 	}
 }

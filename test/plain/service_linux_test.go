@@ -13,6 +13,7 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/control"
 )
 
 // patience bounds everything that is waited for, in one test.
@@ -79,7 +80,7 @@ func (r *run) renew() {
 func (r *run) serving() {
 	r.t.Helper()
 	r.eventually("a keeper whose service serves", func() bool {
-		reply, err := ask(r.takeover, &wire.Status{}, nil)
+		reply, err := control.Ask(r.takeover, &wire.Status{}, patience, nil)
 		return err == nil && reply.Status != nil && reply.Status.State == "serving"
 	})
 }
@@ -137,7 +138,7 @@ func (r *run) drive(clients int) *handovertest.Driver {
 func (r *run) upgrade(wish wire.Upgrade) (reply *wire.Reply, states []string) {
 	r.t.Helper()
 	wish.Watch = true
-	reply, err := ask(r.takeover, &wish, func(s *wire.State) { states = append(states, s.State) })
+	reply, err := control.Ask(r.takeover, &wish, patience, func(s *wire.State) { states = append(states, s.State) })
 	if err != nil {
 		r.t.Fatalf("upgrade: %v\n%s", err, r.said())
 	}
@@ -197,7 +198,7 @@ func (r *run) alone(pid int) {
 
 func (r *run) status() *wire.ServiceStatus {
 	r.t.Helper()
-	reply, err := ask(r.takeover, &wire.Status{}, nil)
+	reply, err := control.Ask(r.takeover, &wire.Status{}, patience, nil)
 	if err != nil || reply.Status == nil {
 		r.t.Fatalf("status: %+v, %v\n%s", reply, err, r.said())
 	}
@@ -241,16 +242,6 @@ func (r *run) eventually(what string, seen func() bool) {
 			r.t.Fatalf("no %s\n%s", what, r.said())
 		}
 	}
-}
-
-// number is the value of a key in a line of the log.
-func number(t *testing.T, line, key string) int {
-	t.Helper()
-	_, rest, _ := strings.Cut(line, " "+key+"=")
-	value, _, _ := strings.Cut(rest, " ")
-	n, err := strconv.Atoi(value)
-	must(t, err)
-	return n
 }
 
 // environment is that with which a process was started.

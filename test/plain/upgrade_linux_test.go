@@ -8,6 +8,7 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // lost holds a load to what the keeper promises, and shows what the program has lost on its own.
@@ -135,7 +136,7 @@ func TestProgramThatDoesNotEndIsKilledAndCounted(t *testing.T) {
 	deaf := r.status().PID
 	r.breaks("")
 	line := r.line(func() { r.upgraded() }, `msg="killed: it has not ended in time"`)
-	if number(t, line, "pid") != deaf || number(t, line, "generation") != 2 {
+	if journal.Number(t, line, "pid") != deaf || journal.Number(t, line, "generation") != 2 {
 		t.Errorf("%s: want process %d, generation 2", line, deaf)
 	}
 	r.alone(r.status().PID)
