@@ -77,7 +77,7 @@ func (f *follow) pump() (drained bool) {
 		f.sweep = time.Now().Add(time.Second)
 		sockets.setMode(modeRetire)
 	}
-	captured, open := sockets.collect()
+	captured := sockets.collect()
 	f.queue = append(f.queue, captured...)
 	f.asking.came(captured)
 	if f.target == nil && len(f.queue) > 0 {
@@ -94,7 +94,8 @@ func (f *follow) pump() (drained bool) {
 		}
 		f.asking.more(window - len(f.queue) - len(f.sent))
 	}
-	return open == 0 && len(f.queue) == 0 && len(f.sent) == 0
+	// Counted last: what could not be sent is open here again.
+	return sockets.count() == 0 && len(f.queue) == 0 && len(f.sent) == 0
 }
 
 // fitting tells how many connections of the queue may be sent now, in one frame.

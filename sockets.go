@@ -111,12 +111,12 @@ func (s *sockets) captured(c *conn) bool {
 	return true
 }
 
-// collect takes what was captured, and tells how many connections are still with their servers.
-func (s *sockets) collect() (captured []*conn, open int) {
+// collect takes what was captured.
+func (s *sockets) collect() (captured []*conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	captured, s.outbox = s.outbox, nil
-	return captured, len(s.conns)
+	return captured
 }
 
 // setMode says what becomes of connections at their idle point, and wakes those that stand there.

@@ -11,6 +11,7 @@ import (
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // crowding is how people are told that a frame with descriptors could not be sent.
@@ -61,7 +62,7 @@ func TestTooManyDescriptorsInFlightAbortAHandover(t *testing.T) {
 }
 
 // TestTooManyDescriptorsInFlightFailAProbation that is long enough for it: the check cannot be sent to the successor, which is alive
-// and gives everything back.
+// and gives everything back, once it can.
 func TestTooManyDescriptorsInFlightFailAProbation(t *testing.T) {
 	t.Parallel()
 	r, leave := crowded(t, "PREVIEW", "HANDOVER_PROBATION=5s")
@@ -73,6 +74,31 @@ func TestTooManyDescriptorsInFlightFailAProbation(t *testing.T) {
 	}
 	leave()
 	handovertest.AssertNothingLost(t, r.finish())
+}
+
+// TestTooManyDescriptorsInFlightLeaveTheLastConnectionOpen: a build that is taken back has one connection, which cannot go back, and waits
+// with it until it can.
+func TestTooManyDescriptorsInFlightLeaveTheLastConnectionOpen(t *testing.T) {
+	t.Parallel()
+	r, leave := crowded(t, "PREVIEW", "HANDOVER_PROBATION=10s", "HANDOVER_CHECK_FAILURES=60")
+	handovertest.AssertNothingLost(t, r.load.Stop())
+	idle, finished := client.Dial(t, r.address, patience), r.Watch(journal.Says(`msg="draining generation has finished"`))
+	idle.Ask("/?id=idle")
+	successor, err := strconv.Atoi(strings.Fields(idle.Answer())[1])
+	must(t, err)
+	if strings.Contains(r.Output(1<<20), "successor taken back") {
+		t.Fatal("taken back before the connection was made")
+	}
+	if line := r.settle(); !strings.Contains(line, "successor taken back") {
+		t.Errorf("not taken back: %s", line)
+	}
+	idle.StaysOpen(300 * time.Millisecond) // it is tried several times
+	idle.Ask("/?id=again")
+	idle.AnswerBy(successor)
+	leave()
+	r.line(finished, "the connection does not go back")
+	idle.Ask("/?id=last")
+	idle.AnswerBy(r.PID())
 }
 
 // TestTooManyDescriptorsInFlightAtFinalLoseTheTakeoverSocketAlone: the successor is told that the handover is final, and makes another.
@@ -127,6 +153,7 @@ func TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself(t *testing.T
 	held.Ask("/?id=again")
 	held.AnswerBy(drains)
 	leave()
+	held.Close() // what waited while nobody could be asked may be one of several: this client was not told to leave
 	r.AwaitExit(drains)
 	handovertest.AssertNothingLost(t, r.finish())
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestKeeperIsReplacedUnderLoadAndNobodyNotices has the keeper execute its next build, ten times, between upgrades of the service. It is
@@ -80,7 +81,9 @@ func TestKeeperThatCannotGoOnIsNotExecuted(t *testing.T) {
 	} {
 		r.renew()
 		r.Swap(next)
+		said := r.Watch(journal.Says(over))
 		reply := r.ask(&wire.Upgrade{Keeper: true})
+		r.line(said)
 		if reply.Outcome != "aborted" || reply.Code != wire.CodeVerification || reply.Error == "" {
 			t.Errorf("%s: %+v, want it aborted by verification", what, reply)
 		}
