@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/handover-go/handover/test/debian/h2load"
 )
 
 // TestCurlLosesNothing without --retry: over TLS with ten requests at a time on one HTTP/2 connection; with prior knowledge one on
@@ -56,7 +58,8 @@ func TestCurlLosesNothing(t *testing.T) {
 	}
 }
 
-// TestH2loadLosesNothing: it repeats no request, not even one that GOAWAY says was refused unseen.
+// TestH2loadLosesNothing: it repeats no request, not even one that GOAWAY says was refused unseen. Over HTTP/2 a run ends with the first
+// GOAWAY, so there are many.
 func TestH2loadLosesNothing(t *testing.T) {
 	t.Parallel()
 	for name, protocol := range map[string]struct {
@@ -70,25 +73,27 @@ func TestH2loadLosesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { // one at a time: each keeps every processor busy
 			s := start(t, protocol.env...)
-			out, upgrades := s.client("", "h2load", "-c", "4", "-m", "5", "-D", "5", protocol.base(s)+"/slow?id=1&ms=5")
-			if !strings.Contains(out, "Application protocol: "+protocol.says+"\n") {
-				t.Fatalf("another protocol than %s:\n%s", protocol.says, out)
+			dir := t.TempDir()
+			answered, withdrawn, upgrades, runs := 0, 0, 0, 0
+			for ; upgrades < 8; runs++ {
+				log := filepath.Join(dir, strconv.Itoa(runs))
+				out, n := s.client("", "h2load", "-n", "4000", "-c", "4", "-m", "5", "--log-file", log, protocol.base(s)+"/slow?id=1&ms=5")
+				upgrades += n
+				logged, err := os.ReadFile(log)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := h2load.Read(out, string(logged))
+				if err != nil || r.Protocol != protocol.says {
+					t.Fatalf("in run %d, over %s, want %s: %v\n%s", runs, r.Protocol, protocol.says, err, out)
+				}
+				answered += r.Answered
+				withdrawn += r.Withdrawn
 			}
-			found := figures.FindStringSubmatch(out)
-			if found == nil {
-				t.Fatalf("no figures:\n%s", out)
-			}
-			done, succeeded := found[1], found[2]
-			t.Logf("%s of %s requests answered over %d upgrades", succeeded, done, upgrades)
-			if done != succeeded || !strings.Contains(out, "status codes: "+succeeded+" 2xx, 0 3xx, 0 4xx, 0 5xx") || len(done) < 3 || upgrades < 3 {
-				t.Errorf("over %d upgrades:\n%s", upgrades, out)
-			}
+			t.Logf("%d requests answered in %d runs over %d upgrades, %d withdrawn before they were sent", answered, runs, upgrades, withdrawn)
 		})
 	}
 }
-
-// figures are those of all requests that h2load has begun.
-var figures = regexp.MustCompile(`requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, 0 failed, 0 errored, 0 timeout`)
 
 // TestOpenSSLResumesAcrossTenUpgrades with the one ticket that it got at first, in either version of TLS.
 func TestOpenSSLResumesAcrossTenUpgrades(t *testing.T) {
