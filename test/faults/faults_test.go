@@ -358,6 +358,7 @@ type client struct {
 	t *testing.T
 	net.Conn
 	*bufio.Reader
+	said string // the last answer
 }
 
 func dial(t *testing.T, address string) *client {
@@ -368,7 +369,7 @@ func dial(t *testing.T, address string) *client {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &client{t, c, bufio.NewReader(c)}
+	return &client{t: t, Conn: c, Reader: bufio.NewReader(c)}
 }
 
 func (c *client) ask(path string) {
@@ -387,7 +388,8 @@ func (c *client) answer(pid int) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if words := strings.Fields(string(body)); err != nil || len(words) < 2 || pid != 0 && words[1] != strconv.Itoa(pid) {
+	c.said = string(body)
+	if words := strings.Fields(c.said); err != nil || len(words) < 2 || pid != 0 && words[1] != strconv.Itoa(pid) {
 		c.t.Fatalf("answer %q, %v; want one of process %d", body, err, pid)
 	}
 }

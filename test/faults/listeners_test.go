@@ -189,16 +189,65 @@ func bound(t *testing.T, pid int) map[string]string {
 	return held
 }
 
-// TestChangedSocketOptionIsReported: the listener keeps what it has, and that is said.
+// TestChangedSocketOptionIsReported, whatever kind of value it has: the listener keeps what it has, and that is said.
 func TestChangedSocketOptionIsReported(t *testing.T) {
 	r := start(t)
 	r.Swap(build(t, "options"))
-	said := r.Watch(func(line string) bool {
-		return strings.Contains(line, `msg="the listener keeps its socket option"`) && strings.Contains(line, "SO_RCVBUF")
-	})
+	said := map[string]*handovertest.Watch{}
+	for _, option := range []string{"SO_RCVBUF is ", "SO_PRIORITY is 0, asked for 5", "SO_LINGER is off, asked for 7 s", "SO_BINDTODEVICE is "} {
+		said[option] = r.Watch(func(line string) bool {
+			return strings.Contains(line, `msg="the listener keeps its socket option"`) && strings.Contains(line, option)
+		})
+	}
 	r.Upgrade(1)
-	t.Log(r.line(said, "nothing is said of the option"))
+	for option, line := range said {
+		r.line(line, "nothing is said of "+option)
+	}
 	handovertest.AssertNothingLost(t, r.finish())
+}
+
+// TestKeepAliveOfListenConfigHoldsInEveryGeneration for the connections that it accepts, and where the next build asks for another, that
+// one: it is no option of the listener. Connections that follow keep theirs. Guard: listener.Accept, "l.keepAlive(raw)"; without it
+// every generation but the first gives connections the default of package net.
+func TestKeepAliveOfListenConfigHoldsInEveryGeneration(t *testing.T) {
+	for _, c := range []struct {
+		name, env  string
+		is, change string
+	}{
+		{"period", "KEEP_ALIVE=40", "[1 40 3 4]", "[1 80 3 4]"},
+		{"none", "KEEP_ALIVE=-1", "[0 ", "[0 "},
+		{"default", "KEEP_ALIVE=", "[1 15 15 9]", "[1 15 15 9]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := startWith(t, handovertest.Clients{KeepAlive: 1}, c.env)
+			wants := func(conn *client, values string) {
+				t.Helper()
+				conn.ask("/keepalive")
+				conn.answer(r.PID())
+				if !strings.Contains(conn.said, values) {
+					t.Errorf("keep-alive %q, want %s", conn.said, values)
+				}
+			}
+			wants(dial(t, r.address), c.is)
+			follows := dial(t, r.address)
+			for range 2 {
+				leaves := r.PID()
+				follows.ask("/?id=1")
+				follows.answer(leaves)
+				r.Upgrade(1)
+				r.AwaitExit(leaves)
+				wants(dial(t, r.address), c.is)
+			}
+			r.Swap(build(t, "options"))
+			r.Upgrade(1)
+			wants(dial(t, r.address), c.change)
+			follows.ask("/?id=1")
+			follows.answer(0)
+			wants(follows, c.is)
+			handovertest.AssertNothingLost(t, r.load.Stop())
+		})
+	}
 }
 
 // TestUpgradeNeedsNothingOfTheRuntimeDirectory: it may be full, read-only or, as here, gone; the takeover socket travels.
