@@ -37,6 +37,7 @@ type conn struct {
 	asked    time.Time     // the read deadline as the server set it
 	deadline time.Time     // the one in force
 	taken    bool          // captured: it is the migration's, and the server has had its EOF
+	lingers  bool          // closed by the server, see linger
 	bound    bool          // it stays in this process: no other generation takes it
 	begun    int           // how many of its first bytes were looked at
 	arrival  *arrival      // of a connection that was given, until its first request is read
@@ -76,6 +77,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	for {
 		if c.taken {
 			return 0, io.EOF
+		}
+		if c.lingers {
+			return 0, net.ErrClosed
 		}
 		if !c.inflow.looked && (c.phase == fresh || c.phase == idle && c.turns == 1) {
 			c.inflow.look(c.ln.set.mode.Load() == modeStay || !c.waiting())
@@ -203,7 +207,7 @@ func (c *conn) soundLocked(p []byte) {
 			return
 		}
 		if c.begun++; c.begun == len(http2Preface) {
-			c.bound = true
+			c.bound, c.inflow.http2 = true, true
 			return
 		}
 	}
@@ -227,6 +231,9 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *conn) setReadDeadlineLocked(t time.Time) error {
+	if c.lingers {
+		return net.ErrClosed
+	}
 	c.turns++
 	c.asked, c.deadline = t, c.arrivalDeadlineLocked(t)
 	if c.kicked {
@@ -268,7 +275,13 @@ func (c *conn) SetDeadline(t time.Time) error {
 // Close implements net.Conn. The close of a connection that was captured ends the server's part in it, no more.
 func (c *conn) Close() error {
 	c.mu.Lock()
-	taken := c.taken
+	taken := c.taken || c.lingers
+	if !taken && c.inflow.http2 && c.phase != foreign && c.ln.set.lingers() {
+		c.lingers = true
+		c.mu.Unlock()
+		go c.linger()
+		return nil
+	}
 	// Where the service ends, net/http closes what it takes to be idle, from without: a connection whose next head has come
 	// in part is idle to it. That request is answered.
 	asked := c.reading && !c.inflow.secure && c.ln.set.mode.Load() == modeRetire && (c.phase == fresh || c.phase == idle) && (c.heard || c.waiting())

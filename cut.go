@@ -52,7 +52,7 @@ func (c *conn) kind() kind {
 		return own
 	case c.phase == hijacked:
 		return wasHijacked
-	case c.inflow.http2 || c.bound && c.begun == len(http2Preface):
+	case c.inflow.http2:
 		return either(busy, http2Active, http2Idle)
 	case c.inflow.secure:
 		return either(busy, tlsActive, tlsIdle)

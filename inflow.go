@@ -16,7 +16,7 @@ type inflow struct {
 	records int  // over TLS: how many records they came in
 	begun   bool // a byte has come
 	secure  bool // the client speaks TLS
-	http2   bool // and HTTP/2 in it, so that nothing here means anything
+	http2   bool // the client speaks HTTP/2, with TLS or without, so that nothing here means anything
 
 	header [recordHeader]byte // over TLS: of the present record
 	have   int                // so much of it

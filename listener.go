@@ -47,6 +47,7 @@ func (l *listener) Accept() (c net.Conn, err error) {
 	}, func() error {
 		raw, err := l.kernel.Accept()
 		if err == nil {
+			l.keepAlive(raw)
 			c = l.set.wrap(l, raw)
 		}
 		return err
@@ -79,6 +80,7 @@ func (l *listener) takeQueued(ctx context.Context) error {
 		if err != nil {
 			break
 		}
+		l.keepAlive(c)
 		if given := l.set.wrap(l, c); !l.give(given) {
 			_ = given.Close()
 		}

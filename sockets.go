@@ -27,14 +27,15 @@ type sockets struct {
 	// handedOver: another generation serves, and this one holds its sockets until it has gone.
 	handedOver atomic.Bool
 
-	mu      sync.Mutex
-	members []*socket
-	offered []*inherited       // came from the incumbent or from socket activation, in their order
-	conns   map[*conn]struct{} // with their servers
-	outbox  []*conn            // captured, not yet collected
-	ended   bool               // nobody collects any more
-	cuts    cuts               // what cut has closed
-	changed chan struct{}      // has room for one; signalled when outbox grew or conns shrank while leaving
+	mu        sync.Mutex
+	members   []*socket
+	offered   []*inherited       // came from the incumbent or from socket activation, in their order
+	conns     map[*conn]struct{} // with their servers
+	outbox    []*conn            // captured, not yet collected
+	ended     bool               // nobody collects any more
+	cuts      cuts               // what cut has closed
+	lingering sync.WaitGroup     // goroutines in conn.linger
+	changed   chan struct{}      // has room for one; signalled when outbox grew or conns shrank while leaving
 }
 
 func newSockets(config net.ListenConfig, log *slog.Logger) *sockets {
@@ -95,6 +96,17 @@ func (s *sockets) closed(c *conn) {
 	if s.mode.Load() != modeStay {
 		s.signal()
 	}
+}
+
+// lingers reports whether a connection that its server closes is to linger, as this generation leaves; who calls it begins that.
+func (s *sockets) lingers() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || !s.handedOver.Load() && s.mode.Load() != modeRetire {
+		return false
+	}
+	s.lingering.Add(1)
+	return true
 }
 
 // captured takes a connection that left its server at the idle point, or its handler where it let go. It reports false, and c stays
@@ -204,4 +216,5 @@ func (s *sockets) close() {
 		m.release()
 		_ = m.closeSocket()
 	}
+	s.lingering.Wait() // none is left, or all were cut
 }

@@ -61,11 +61,32 @@ type child struct {
 func (c *child) reap() {
 	defer close(c.done)
 	state, err := c.proc.Wait()
+	// Another process that was sent the pidfd has made it non-blocking, which is shared: a waitid(2) that begins then, or begins again
+	// as a signal or a stop of this process has interrupted it, does not wait.
+	for errors.Is(err, syscall.EAGAIN) {
+		if err = c.awaitDeath(); err == nil {
+			state, err = c.proc.Wait()
+		}
+	}
 	if err != nil {
 		c.how = fmt.Sprintf("the process ended, how is not known: %v", err)
 		return
 	}
 	c.how = state.String()
+}
+
+// awaitDeath waits by means of the poller.
+func (c *child) awaitDeath() error {
+	fd, _, err := c.Pidfd()
+	if err != nil {
+		return err
+	}
+	proof, err := platform.PidfdFromFD(fd)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = proof.Close() }()
+	return proof.Wait(context.Background()) // as long as the process lives, see Child
 }
 
 func (c *child) PID() int { return c.proc.Pid }

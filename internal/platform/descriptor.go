@@ -33,6 +33,10 @@ func Duplicate(fd int) (int, error) {
 // Readable reports whether a read from c would return at once, with data or with the end; where it cannot be told, false.
 func Readable(c syscall.Conn) bool { return readable(c) }
 
+// Unsent reports whether the peer of a connected stream socket has yet to acknowledge what was written, or that nothing follows;
+// where it cannot be told, false.
+func Unsent(c syscall.Conn) bool { return unsent(c) }
+
 // Queued reports whether a datagram waits to be read from c; where it cannot be told, false.
 func Queued(c syscall.Conn) bool { return queued(c) }
 

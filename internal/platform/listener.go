@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 )
 
 // The three functions below make package net's own types of a descriptor, which must be a fitting socket. They take
@@ -49,6 +50,22 @@ func Conn(fd int) (net.Conn, error) {
 		return nil, fmt.Errorf("adopt connection from descriptor %d: %w", fd, err)
 	}
 	return c, nil
+}
+
+// KeepAliveOf makes keep-alive of an accepted TCP connection what it is on the listener, as the kernel does, and package net undoes.
+func KeepAliveOf(ln, c syscall.Conn) error {
+	to, err := FD(c)
+	if err != nil {
+		return fmt.Errorf("keep alive: %w", err)
+	}
+	from, err := FD(ln)
+	if err != nil {
+		return fmt.Errorf("keep alive: %w", err)
+	}
+	if err := copyKeepAlive(to, from); err != nil {
+		return fmt.Errorf("keep alive: %w", err)
+	}
+	return nil
 }
 
 // PacketConn makes a packet connection of a datagram socket.

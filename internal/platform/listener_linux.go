@@ -71,6 +71,22 @@ func (k keptOptions) restore(fd int) error {
 	return nil
 }
 
+func copyKeepAlive(to, from int) error {
+	for _, o := range connOptions {
+		if o.option == unix.TCP_NODELAY {
+			continue
+		}
+		v, err := unix.GetsockoptInt(from, o.level, o.option)
+		if err != nil {
+			continue // Multipath TCP of an older kernel lacks some of them
+		}
+		if err := unix.SetsockoptInt(to, o.level, o.option, v); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return nil
+}
+
 func relisten(fd int) error {
 	network, listening, _, err := socketKind(fd)
 	if err != nil {

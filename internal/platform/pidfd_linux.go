@@ -19,7 +19,7 @@ func openPidfd(pid int) (int, error) {
 }
 
 // preparePidfd checks that fd is a pidfd and makes it fit for the poller. The non-blocking mode is shared with whoever
-// sent it, and means something to waitid(2) alone.
+// sent it, and means something to waitid(2) alone: of a child that lives it says EAGAIN then.
 func preparePidfd(fd int) (pid int, err error) {
 	if pid, err = fdinfoPid(fd); err != nil {
 		return 0, err

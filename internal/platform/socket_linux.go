@@ -145,6 +145,18 @@ func readable(c syscall.Conn) bool {
 	return err == nil && ready
 }
 
+func unsent(c syscall.Conn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var n int
+	if ctl := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }); ctl != nil {
+		return false
+	}
+	return err == nil && n > 0
+}
+
 // pollNow reports whether one of events, a hang-up or an error is pending on fd. A descriptor that is not open is not
 // ready: nothing is known of it.
 func pollNow(fd int, events int16) bool {

@@ -11,7 +11,9 @@ import (
 )
 
 // comparedOptions need no word on which socket has which: the kernel refuses those that do not belong. On IPv6 the IP_
-// rows show what their IPV6_ twins set, as both are one bit. TCP_MAXSEG is absent because it follows the route.
+// rows show what their IPV6_ twins set, as both are one bit. TCP_MAXSEG is absent because it follows the route, SO_INCOMING_CPU as it
+// follows the traffic, and what a program sets of a datagram socket that it has (IP_PKTINFO, IP_RECVTOS, UDP_GRO and their like) as
+// it sets that of an adopted one as well.
 var comparedOptions = []struct {
 	name          string
 	level, option int
@@ -23,8 +25,17 @@ var comparedOptions = []struct {
 	{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE},
 	{"SO_PRIORITY", unix.SOL_SOCKET, unix.SO_PRIORITY},
 	{"SO_MARK", unix.SOL_SOCKET, unix.SO_MARK},
+	{"SO_BROADCAST", unix.SOL_SOCKET, unix.SO_BROADCAST},
+	{"SO_DONTROUTE", unix.SOL_SOCKET, unix.SO_DONTROUTE},
+	{"SO_OOBINLINE", unix.SOL_SOCKET, unix.SO_OOBINLINE},
+	{"SO_RCVLOWAT", unix.SOL_SOCKET, unix.SO_RCVLOWAT},
+	{"SO_BUSY_POLL", unix.SOL_SOCKET, unix.SO_BUSY_POLL},
+	{"SO_MAX_PACING_RATE", unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE},
 	{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY},
 	{"IPV6_TCLASS", unix.IPPROTO_IPV6, unix.IPV6_TCLASS},
+	{"IPV6_UNICAST_HOPS", unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS},
+	{"IP_TTL", unix.IPPROTO_IP, unix.IP_TTL},
+	{"IP_MINTTL", unix.IPPROTO_IP, unix.IP_MINTTL},
 	{"IP_TOS", unix.IPPROTO_IP, unix.IP_TOS},
 	{"IP_TRANSPARENT", unix.IPPROTO_IP, unix.IP_TRANSPARENT},
 	{"IP_FREEBIND", unix.IPPROTO_IP, unix.IP_FREEBIND},
@@ -35,6 +46,21 @@ var comparedOptions = []struct {
 	{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL},
 	{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT},
 	{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT},
+	{"TCP_SYNCNT", unix.IPPROTO_TCP, unix.TCP_SYNCNT},
+	{"TCP_LINGER2", unix.IPPROTO_TCP, unix.TCP_LINGER2},
+	{"TCP_WINDOW_CLAMP", unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP},
+	{"TCP_QUICKACK", unix.IPPROTO_TCP, unix.TCP_QUICKACK},
+	{"TCP_NOTSENT_LOWAT", unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT},
+	{"TCP_SAVE_SYN", unix.IPPROTO_TCP, unix.TCP_SAVE_SYN},
+}
+
+// comparedTexts are options that are words: a device, or "" for none, and an algorithm.
+var comparedTexts = []struct {
+	name          string
+	level, option int
+}{
+	{"SO_BINDTODEVICE", unix.SOL_SOCKET, unix.SO_BINDTODEVICE},
+	{"TCP_CONGESTION", unix.IPPROTO_TCP, unix.TCP_CONGESTION},
 }
 
 func optionDifferences(adopted, fresh int) []string {
@@ -53,7 +79,27 @@ func optionDifferences(adopted, fresh int) []string {
 		}
 		differences = append(differences, fmt.Sprintf("%s is %d, asked for %d", o.name, is, asked))
 	}
+	for _, o := range comparedTexts {
+		is, err := unix.GetsockoptString(adopted, o.level, o.option)
+		if err != nil {
+			continue
+		}
+		if asked, err := unix.GetsockoptString(fresh, o.level, o.option); err == nil && is != asked {
+			differences = append(differences, fmt.Sprintf("%s is %q, asked for %q", o.name, is, asked))
+		}
+	}
+	if is, asked := linger(adopted), linger(fresh); is != asked {
+		differences = append(differences, fmt.Sprintf("SO_LINGER is %s, asked for %s", is, asked))
+	}
 	return differences
+}
+
+func linger(fd int) string {
+	l, err := unix.GetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER)
+	if err != nil || l.Onoff == 0 {
+		return "off"
+	}
+	return fmt.Sprintf("%d s", l.Linger)
 }
 
 // fastOpenUnasked reports whether listen(2) itself turns TCP Fast Open on: bit 0x400 of tcp_fastopen in the kernel's

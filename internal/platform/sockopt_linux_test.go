@@ -79,6 +79,25 @@ func TestChangedOptionsAreNamedWithBothValues(t *testing.T) {
 		{unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1, "TCP_DEFER_ACCEPT is 0, asked for 1"},
 		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 5000, "TCP_USER_TIMEOUT is 0, asked for 5000"},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4, "TCP_KEEPCNT is 9, asked for 4"},
+		{unix.SOL_SOCKET, unix.SO_BROADCAST, 1, "SO_BROADCAST is 0, asked for 1"},
+		{unix.SOL_SOCKET, unix.SO_DONTROUTE, 1, "SO_DONTROUTE is 0, asked for 1"},
+		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1, "SO_OOBINLINE is 0, asked for 1"},
+		{unix.SOL_SOCKET, unix.SO_RCVLOWAT, 2, "SO_RCVLOWAT is 1, asked for 2"},
+		{unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, 1 << 20, "SO_MAX_PACING_RATE is "},
+		{unix.IPPROTO_IP, unix.IP_TTL, 7, "IP_TTL is 64, asked for 7"},
+		{unix.IPPROTO_IP, unix.IP_MINTTL, 9, "IP_MINTTL is 0, asked for 9"},
+		{unix.IPPROTO_TCP, unix.TCP_SYNCNT, 3, "TCP_SYNCNT is "},
+		{unix.IPPROTO_TCP, unix.TCP_LINGER2, 11, "TCP_LINGER2 is "},
+		{unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP, 20_000, "TCP_WINDOW_CLAMP is 0, asked for 20000"},
+		{unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 16_384, "TCP_NOTSENT_LOWAT is 0, asked for 16384"},
+		{unix.IPPROTO_TCP, unix.TCP_SAVE_SYN, 1, "TCP_SAVE_SYN is 0, asked for 1"},
+	}
+	texts := []struct {
+		level, option int
+		value, want   string
+	}{
+		{unix.SOL_SOCKET, unix.SO_BINDTODEVICE, "lo", `SO_BINDTODEVICE is "", asked for "lo"`},
+		{unix.IPPROTO_TCP, unix.TCP_CONGESTION, otherCongestion(t, adopted), "TCP_CONGESTION is "},
 	}
 	fresh, err := ProbeSocket("tcp4", func(_, _ string, c syscall.RawConn) error {
 		var fault error
@@ -86,17 +105,39 @@ func TestChangedOptionsAreNamedWithBothValues(t *testing.T) {
 			for _, o := range options {
 				fault = errors.Join(fault, unix.SetsockoptInt(int(fd), o.level, o.option, o.value))
 			}
+			for _, o := range texts {
+				fault = errors.Join(fault, unix.SetsockoptString(int(fd), o.level, o.option, o.value))
+			}
+			fault = errors.Join(fault, unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 5}))
 		})
 		return errors.Join(err, fault)
 	})
 	must(t, err)
 	differences := OptionDifferences(adopted, fresh)
+	wanted := []string{"SO_LINGER is off, asked for 5 s"}
 	for _, o := range options {
-		if !slices.ContainsFunc(differences, func(d string) bool { return strings.HasPrefix(d, o.want) }) {
-			t.Errorf("%q is not in %q", o.want, differences)
+		wanted = append(wanted, o.want)
+	}
+	for _, o := range texts {
+		wanted = append(wanted, o.want)
+	}
+	for _, want := range wanted {
+		if !slices.ContainsFunc(differences, func(d string) bool { return strings.HasPrefix(d, want) }) {
+			t.Errorf("%q is not in %q", want, differences)
 		}
 	}
 	must(t, CloseFD(fresh))
+}
+
+// otherCongestion is an algorithm that the kernel lets anyone use and that the socket does not.
+func otherCongestion(t *testing.T, fd int) string {
+	t.Helper()
+	is, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+	must(t, err)
+	if is != "reno" { // which no kernel is without
+		return "reno"
+	}
+	return "cubic"
 }
 
 func TestFailingControlLeavesNoProbe(t *testing.T) {

@@ -33,6 +33,8 @@ func recv(*net.UnixConn, []byte) (int, []int, error) {
 
 func readable(syscall.Conn) bool { return false }
 
+func unsent(syscall.Conn) bool { return false }
+
 func queued(syscall.Conn) bool { return false }
 
 func closeFD(int) error { return unsupported("closing a descriptor") }
@@ -58,6 +60,8 @@ func socketKind(int) (string, bool, string, error) {
 }
 
 func freeDescriptors() (int, error) { return 0, unsupported("counting descriptors") }
+
+func copyKeepAlive(int, int) error { return unsupported("copying socket options") }
 
 func checkListening(int) error { return unsupported("adopting a listener") }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/handover-go/handover/handovertest"
 )
 
-// patience bounds everything that is waited for, in one test.
+// patience bounds everything that is waited for, from the start of the service or from renew.
 const patience = time.Minute
 
 // run is a service under test, and the command line that is used on it.
@@ -55,9 +55,8 @@ func command(t *testing.T) string {
 
 func startFrom(t *testing.T, path string, args []string, env ...string) *run {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	r := &run{t: t, ctx: ctx, dir: filepath.Join(t.TempDir(), "run")}
+	r := &run{t: t, dir: filepath.Join(t.TempDir(), "run")}
+	r.renew()
 	r.cli = command(t)
 	address := handovertest.FreeAddress(t)
 	r.Running = handovertest.Start(t, handovertest.Service{
@@ -69,6 +68,13 @@ func startFrom(t *testing.T, path string, args []string, env ...string) *run {
 	})
 	r.eventuallyActive()
 	return r
+}
+
+// renew begins patience anew.
+func (r *run) renew() {
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	r.t.Cleanup(cancel)
+	r.ctx = ctx
 }
 
 // eventuallyActive waits until the service answers at its takeover socket, which it opens once it serves.
@@ -256,6 +262,7 @@ func TestBadBuildsEndWithTheirExitCodes(t *testing.T) {
 			r := begin(t)
 			serving := r.PID()
 			for _, b := range bad {
+				r.renew()
 				path := filepath.Join(t.TempDir(), "next")
 				b.make(t, path)
 				r.want(b.code, []string{"upgrade", "--binary", path}, "(?s)handover: .*("+b.says+").*\n  [a-z]")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -190,16 +191,64 @@ func bound(t *testing.T, pid int) map[string]string {
 	return held
 }
 
-// TestChangedSocketOptionIsReported: the listener keeps what it has, and that is said.
+// TestChangedSocketOptionIsReported, whatever kind of value it has: the listener keeps what it has, and that is said.
 func TestChangedSocketOptionIsReported(t *testing.T) {
 	r := start(t)
 	r.Swap(build(t, "options"))
-	said := r.Watch(func(line string) bool {
-		return strings.Contains(line, `msg="the listener keeps its socket option"`) && strings.Contains(line, "SO_RCVBUF")
-	})
+	said := map[string]*handovertest.Watch{}
+	for _, option := range []string{"SO_RCVBUF is ", "SO_PRIORITY is 0, asked for 5", "SO_LINGER is off, asked for 7 s", "SO_BINDTODEVICE is "} {
+		said[option] = r.Watch(func(line string) bool {
+			return strings.Contains(line, `msg="the listener keeps its socket option"`) && strings.Contains(line, option)
+		})
+	}
 	r.Upgrade(1)
-	t.Log(r.line(said, "nothing is said of the option"))
+	for option, line := range said {
+		r.line(line, "nothing is said of "+option)
+	}
 	handovertest.AssertNothingLost(t, r.finish())
+}
+
+// TestKeepAliveOfListenConfigHoldsInEveryGeneration for the connections that it accepts, and where the next build asks for another, that
+// one: it is no option of the listener. Connections that follow keep theirs. Guard: listener.Accept, "l.keepAlive(raw)"; without it
+// every generation but the first gives connections the default of package net.
+func TestKeepAliveOfListenConfigHoldsInEveryGeneration(t *testing.T) {
+	for _, c := range []struct {
+		name, env  string
+		is, change string
+	}{
+		{"period", "KEEP_ALIVE=40", "[1 40 3 4]", "[1 80 3 4]"},
+		{"none", "KEEP_ALIVE=-1", "[0 ", "[0 "},
+		{"default", "KEEP_ALIVE=", "[1 15 15 9]", "[1 15 15 9]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := startWith(t, handovertest.Clients{KeepAlive: 1}, c.env)
+			wants := func(conn *client.Conn, values string) {
+				t.Helper()
+				conn.Ask("/keepalive")
+				if said := conn.Answer(); !strings.Contains(said, " "+strconv.Itoa(r.PID())+" ") || !strings.Contains(said, values) {
+					t.Errorf("keep-alive %q, want %s of process %d", said, values, r.PID())
+				}
+			}
+			wants(client.Dial(t, r.address, patience), c.is)
+			follows := client.Dial(t, r.address, patience)
+			for range 2 {
+				leaves := r.PID()
+				follows.Ask("/?id=1")
+				follows.AnswerBy(leaves)
+				r.Upgrade(1)
+				r.AwaitExit(leaves)
+				wants(client.Dial(t, r.address, patience), c.is)
+			}
+			r.Swap(build(t, "options"))
+			r.Upgrade(1)
+			wants(client.Dial(t, r.address, patience), c.change)
+			follows.Ask("/?id=1")
+			follows.Answer()
+			wants(follows, c.is)
+			handovertest.AssertNothingLost(t, r.load.Stop())
+		})
+	}
 }
 
 // TestUpgradeNeedsNothingOfTheRuntimeDirectory: it may be full, read-only or, as here, gone; the takeover socket travels.

@@ -21,6 +21,7 @@ import (
 //	                     answer is JSON: Result, Error and the names of the errors that it Is
 //	/cancel              ends the context of Run
 //	/goroutines          "PID COUNT"
+//	/keepalive           "keepalive PID [SO_KEEPALIVE TCP_KEEPIDLE TCP_KEEPINTVL TCP_KEEPCNT]" of the connection, which ends
 //	/child               the environment of a process that this one starts, and its descriptors
 //	/events              a stream of events (SSE) that ends with why the context of the request did, or with "draining" once
 //	                     this generation drains if ?end=draining
@@ -35,6 +36,7 @@ func control(p *handover.Process, cancel context.CancelFunc, next http.Handler) 
 	mux.HandleFunc("/goroutines", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, os.Getpid(), runtime.NumGoroutine())
 	})
+	mux.HandleFunc("/keepalive", keepAlive)
 	mux.HandleFunc("/child", child)
 	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) { events(w, r, p) })
 	return mux

@@ -38,7 +38,7 @@ var (
 	//   stuck         its background work ignores its context
 	//   failing       its background work fails once it was asked for id=fail
 	//   elsewhere     listens at another address
-	//   options       asks for another receive buffer
+	//   options       asks for other socket options
 	//   packetless    has no datagram sockets
 	//   sessionless   knows no kind of session
 	//   sessionsonly  knows them, and listens nowhere for new ones

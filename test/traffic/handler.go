@@ -25,6 +25,7 @@ import (
 //
 //	/echo?ms=&n=  after that time, what net/http made of the request, n times; who answers stands in one header alone
 //	/lines        "PID GENERATION", then numbered lines until the request's body ends, and their number as a trailer
+//	/long?n=      n numbered lines of 64 bytes: a long answer of which every byte is known
 //	/hijack       takes the connection over; sends back each line, with the PID before it
 //	/read?ms=     "PID EXCEEDED MS": whether and when a read deadline that the handler set ended the body
 //	/write?ms=    writes until a write deadline that the handler set ends it, and logs the same
@@ -34,6 +35,7 @@ func Handler(generation func() int) http.Handler {
 	mux.Handle("/", handovertest.HandlerFor(generation))
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { echo(w, r, generation()) })
 	mux.HandleFunc("/lines", func(w http.ResponseWriter, r *http.Request) { streamLines(w, r, generation()) })
+	mux.HandleFunc("/long", long)
 	mux.HandleFunc("/hijack", hijack)
 	mux.HandleFunc("/read", readDeadline)
 	mux.HandleFunc("/write", writeDeadline)

@@ -81,6 +81,7 @@ func TestStreamThatCrossesGoAwayIsAnswered(t *testing.T) {
 
 // Frame types of HTTP/2 (RFC 9113, section 6).
 const (
+	frameData     = 0
 	frameHeaders  = 1
 	frameSettings = 4
 	frameGoAway   = 7

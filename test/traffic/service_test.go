@@ -120,6 +120,7 @@ func (c *client) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
 func (c *client) send(format string, args ...any) {
 	c.t.Helper()
+	c.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := fmt.Fprintf(c.Conn, format, args...); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}

@@ -244,7 +244,7 @@ func presents(t *testing.T, address string, roots *x509.CertPool, serial int64) 
 }
 
 // until asks again and again, as nothing tells.
-func until(t *testing.T, what string, holds func() bool) {
+func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()

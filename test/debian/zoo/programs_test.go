@@ -159,10 +159,11 @@ func (z *cage) h2load(c *crowd) {
 	})
 }
 
-// calls are the ways of grpc-go's client that need no server with credentials of its own.
+// calls are the ways of grpc-go's client that need no server with credentials of its own, but cancel_after_begin: a client that is slow to
+// run finds its own cancellation and the server's answer there at once, takes either, and calls the answer a fault.
 var calls = []string{
 	"empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream", "timeout_on_sleeping_server",
-	"cancel_after_begin", "cancel_after_first_response", "custom_metadata", "status_code_and_message", "special_status_message",
+	"cancel_after_first_response", "custom_metadata", "status_code_and_message", "special_status_message",
 	"unimplemented_method", "unimplemented_service",
 }
 

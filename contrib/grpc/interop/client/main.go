@@ -27,7 +27,8 @@ import (
 // pace is the time from one call of a kind to the next, on one connection. It leaves the machine to others.
 const pace = 25 * time.Millisecond
 
-// kinds are the ways to call. Those that need a server with credentials or metrics of its own are left out.
+// kinds are the ways to call. Those that need a server with credentials or metrics of its own are left out, and cancel_after_begin: a client
+// that is slow to run finds its own cancellation and the server's answer there at once, takes either, and calls the answer a fault.
 var kinds = map[string]func(context.Context, *grpc.ClientConn, ...grpc.CallOption){
 	"empty_unary":                 of(interop.DoEmptyUnaryCall),
 	"large_unary":                 of(interop.DoLargeUnaryCall),
@@ -36,7 +37,6 @@ var kinds = map[string]func(context.Context, *grpc.ClientConn, ...grpc.CallOptio
 	"ping_pong":                   of(interop.DoPingPong),
 	"empty_stream":                of(interop.DoEmptyStream),
 	"timeout_on_sleeping_server":  of(interop.DoTimeoutOnSleepingServer),
-	"cancel_after_begin":          of(interop.DoCancelAfterBegin),
 	"cancel_after_first_response": of(interop.DoCancelAfterFirstResponse),
 	"custom_metadata":             of(interop.DoCustomMetadata),
 	"status_code_and_message":     of(interop.DoStatusCodeAndMessage),

@@ -1,0 +1,330 @@
+//go:build linux
+
+package traffic
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	megabyte = 1 << 20
+
+	// fits is how many lines of /long enter the kernel's buffers at once; beyond are too many, as net.ipv4.tcp_wmem lets a socket keep
+	// 4 MiB, and the receiver, by tcp_rmem, much less until its program reads.
+	fits   = megabyte / longLine
+	beyond = 6 * megabyte / longLine
+)
+
+// TestMegabyteUnreadAtFinalIsReadToTheEnd by a client that takes its time, whether its answer is still being written when the service is
+// handed over, or waits in the kernel as a whole.
+func TestMegabyteUnreadAtFinalIsReadToTheEnd(t *testing.T) {
+	t.Parallel()
+	s, secure, roots := startTLS(t)
+	first := s.PID()
+	written, writing, last := s.dial(), s.dial(), s.dial()
+	writingTLS := dialTLS(t, secure, roots, "http/1.1")
+	written.get(fmt.Sprintf("/long?n=%d", fits))
+	last.send("GET /long?n=%d HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n", fits)
+	for _, c := range []*client{writing, writingTLS} {
+		c.get(fmt.Sprintf("/long?n=%d", beyond))
+	}
+	for _, c := range []*client{written, last, writing, writingTLS} {
+		c.holds(megabyte)
+	}
+	second := s.upgrade()
+	for _, c := range []*client{written, last, writing, writingTLS} {
+		t.Logf("%d bytes are unread", c.holds(megabyte))
+	}
+
+	writing.readsLong(beyond)
+	s.follows(writing, second)
+	writingTLS.readsLong(beyond)
+	writingTLS.get("/?id=next")
+	if resp, body := writingTLS.answer(); !resp.Close || !strings.HasPrefix(body, fmt.Sprintf("next %d ", first)) {
+		t.Errorf("then answered %q, Connection: close %t; want process %d and to be told to leave", body, resp.Close, first)
+	}
+	writingTLS.Close()
+	s.AwaitExit(first) // with nothing read of the other two
+	for _, c := range []*client{written, last} {
+		c.holds(megabyte)
+		c.readsLong(fits)
+	}
+	written.answeredBy(second)
+	last.endsUnbroken()
+}
+
+// TestMegabyteUnreadOnHTTP2OutlivesItsServer, who has said good-bye and has nothing left to write: the client says as it reads that more
+// may come. Guard: conn.Close, "go c.linger()"; without it that is answered with a reset, and what had not arrived is gone.
+func TestMegabyteUnreadOnHTTP2OutlivesItsServer(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"unencrypted", "tls", "wrapped"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			var s *service
+			var plain, c *client
+			if kind == "unencrypted" {
+				s = start(t, "H2C=1")
+				plain = s.dial()
+				c = plain
+			} else {
+				secure, address, roots := startSecure(t, kind)
+				s, c = secure, dialTLS(t, address, roots, "h2")
+			}
+			first := s.PID()
+			stream := openLong(c, fits)
+			c.holds(megabyte)
+			s.upgrade()
+			until(t, "the server does not end its half", func() bool { return c.serverState() == stateFinWait1 })
+			t.Logf("%d bytes are unread", c.holds(megabyte))
+			stream.readsLong(fits)
+			s.AwaitExit(first)
+			stream.endsUnbroken()
+		})
+	}
+}
+
+// TestIdleHTTP2ConnectionThatItsClientForgetsEndsSoon: one of a pool whose client does not look at it. It has been told, and has
+// everything.
+func TestIdleHTTP2ConnectionThatItsClientForgetsEndsSoon(t *testing.T) {
+	t.Parallel()
+	s := start(t, "H2C=1")
+	first, c := s.PID(), beginHTTP2(s.dial())
+	c.awaits(frameSettings)
+	s.upgrade()
+	s.AwaitExit(first)
+	c.awaits(frameGoAway)
+}
+
+// TestMegabyteUnreadAtTheDrainDeadlineIsDelivered where it had been written by then: the connection is cut, and its process gone, but
+// what the kernel has is the client's. Of answers that were still being written the client sees that they are cut.
+func TestMegabyteUnreadAtTheDrainDeadlineIsDelivered(t *testing.T) {
+	t.Parallel()
+	const drain = 6 * time.Second
+	s, secure, roots := startTLS(t, "HANDOVER_DRAIN_TIMEOUT="+drain.String())
+	first := s.PID()
+	written, echo := dialTLS(t, secure, roots, "http/1.1"), s.dial()
+	inTime, late, lateTLS := s.dial(), s.dial(), dialTLS(t, secure, roots, "http/1.1")
+	written.get(fmt.Sprintf("/long?n=%d", fits))
+	for _, c := range []*client{inTime, late, lateTLS} {
+		c.get(fmt.Sprintf("/long?n=%d", beyond))
+	}
+	echo.hijack(first)
+	line := strings.Repeat("x", 1023)
+	const lines = megabyte / 1024
+	echo.send("%s", strings.Repeat(line+"\n", lines))
+	for _, c := range []*client{written, echo, inTime, late, lateTLS} {
+		c.holds(megabyte)
+	}
+	cut := s.watch(`msg="drain deadline: connections closed"`)
+	began := time.Now()
+	s.upgrade()
+
+	inTime.readsLong(beyond)
+	if took := time.Since(began); took > drain {
+		t.Fatalf("read in %s; want it before the deadline", took)
+	}
+	if got := s.line(cut, "the cut is not logged"); !strings.Contains(got, " connections=4 http1_active=1 tls_active=1 tls_idle=1 hijacked=1 reason=") {
+		t.Errorf("logged %q", got)
+	}
+	s.AwaitExit(first)
+	t.Logf("%d and %d bytes are unread", written.holds(megabyte), echo.holds(megabyte))
+	written.readsLong(fits)
+	written.endsUnbroken()
+	for range lines {
+		echo.hears(line, first)
+	}
+	echo.endsUnbroken()
+	for _, c := range []*client{late, lateTLS} {
+		resp := c.head()
+		if n, err := readLong(resp.Body, beyond); err == nil || n < megabyte || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d bytes of an answer that was cut, %v; want a megabyte, and to see that it was cut", n, err)
+		}
+	}
+}
+
+// readsLong reads the answer to /long: its first megabyte slowly, and then the rest.
+func (c *client) readsLong(lines int) {
+	c.t.Helper()
+	resp := c.head()
+	slowly := &slowReader{from: resp.Body, left: megabyte}
+	if n, err := readLong(slowly, lines); err != nil || n != lines*longLine || resp.ContentLength != int64(n) {
+		c.t.Fatalf("read %d bytes of %d: %v", n, lines*longLine, err)
+	}
+}
+
+// endsUnbroken waits for the end, before which nothing more comes. Over TLS a connection that was cut ends without its farewell.
+func (c *client) endsUnbroken() {
+	c.t.Helper()
+	c.SetReadDeadline(time.Now().Add(patience))
+	rest, err := io.ReadAll(c.Reader)
+	if _, secure := c.Conn.(*tls.Conn); secure && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	if len(rest) > 0 || err != nil {
+		c.t.Errorf("behind the answer %q, %v", rest, err)
+	}
+}
+
+// slowReader takes its time for the first bytes.
+type slowReader struct {
+	from io.Reader
+	left int
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	if r.left > 0 {
+		p = p[:min(len(p), 16<<10)]
+		<-time.After(5 * time.Millisecond)
+	}
+	n, err := r.from.Read(p)
+	r.left -= n
+	return n, err
+}
+
+// longStream reads the answer to /long on an HTTP/2 connection that has nothing else.
+type longStream struct {
+	http2Conn
+	left  int // of the frame
+	ended bool
+}
+
+// openLong asks for an answer of which the client would take 16 MiB before it says anything.
+func openLong(c *client, lines int) *longStream {
+	c.t.Helper()
+	const (
+		settings = "\x00\x00\x06\x04\x00\x00\x00\x00\x00" + "\x00\x04\x01\x00\x00\x00" // INITIAL_WINDOW_SIZE
+		more     = "\x00\x00\x04\x08\x00\x00\x00\x00\x00" + "\x01\x00\x00\x00"         // WINDOW_UPDATE
+	)
+	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + more)
+	s := &longStream{http2Conn: http2Conn{c}}
+	s.ask(1, fmt.Sprintf("/long?n=%d", lines))
+	return s
+}
+
+func (s *longStream) readsLong(lines int) {
+	s.t.Helper()
+	s.SetDeadline(time.Now().Add(patience))
+	if n, err := readLong(&slowReader{from: s, left: megabyte}, lines); err != nil {
+		s.t.Fatalf("read %d bytes of %d: %v", n, lines*longLine, err)
+	}
+}
+
+// Read implements io.Reader for what DATA frames bring. For each that is read the client says that as much may come again.
+func (s *longStream) Read(p []byte) (int, error) {
+	for s.left == 0 {
+		if s.ended {
+			return 0, io.EOF
+		}
+		var header [9]byte
+		if _, err := io.ReadFull(s.Reader, header[:]); err != nil {
+			return 0, err
+		}
+		length := int(binary.BigEndian.Uint32(append([]byte{0}, header[:3]...)))
+		if header[3] != frameData {
+			if _, err := io.CopyN(io.Discard, s.Reader, int64(length)); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		const endStream = 1
+		s.left, s.ended = length, header[4]&endStream != 0
+		if _, err := fmt.Fprintf(s.Conn, "\x00\x00\x04\x08\x00\x00\x00\x00\x00%s", binary.BigEndian.AppendUint32(nil, uint32(length))); err != nil && length > 0 {
+			return 0, err
+		}
+	}
+	n, err := s.Reader.Read(p[:min(len(p), s.left)])
+	s.left -= n
+	return n, err
+}
+
+// endsUnbroken reads on to the end.
+func (s *longStream) endsUnbroken() {
+	s.t.Helper()
+	s.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, s.Reader); err != nil {
+		s.t.Errorf("behind the answer: %v", err)
+	}
+}
+
+// holds waits until so much of what the service has written waits in the kernel, on either side, and returns how much.
+func (c *client) holds(n int) (unread int) {
+	c.t.Helper()
+	until(c.t, fmt.Sprintf("%d bytes do not come", n), func() bool { unread = c.unread(); return unread >= n })
+	return unread
+}
+
+func (c *client) unread() int {
+	c.t.Helper()
+	n := 0
+	for _, s := range c.sockets() {
+		if s.server {
+			n += s.sending
+		} else {
+			n += s.receiving
+		}
+	}
+	return n
+}
+
+// stateFinWait1 is TCP_FIN_WAIT1 in include/net/tcp_states.h.
+const stateFinWait1 = 4
+
+// serverState is the state of the service's socket, 0 when it is gone.
+func (c *client) serverState() int {
+	c.t.Helper()
+	for _, s := range c.sockets() {
+		if s.server {
+			return s.state
+		}
+	}
+	return 0
+}
+
+// kernelSocket is one end of a connection, as proc_net(5) has it.
+type kernelSocket struct {
+	server             bool
+	state              int
+	sending, receiving int // bytes that the other end has not acknowledged; that the program has not read
+}
+
+func (c *client) sockets() (both []kernelSocket) {
+	c.t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	own, its := c.LocalAddr().(*net.TCPAddr).Port, c.RemoteAddr().(*net.TCPAddr).Port
+	for line := range strings.Lines(string(table)) {
+		var slot, here, there, state, queues string
+		if _, err := fmt.Sscan(line, &slot, &here, &there, &state, &queues); err != nil {
+			continue
+		}
+		from, to := portOf(here), portOf(there)
+		if !(from == own && to == its || from == its && to == own) {
+			continue
+		}
+		sending, receiving, _ := strings.Cut(queues, ":")
+		both = append(both, kernelSocket{from == its, hex(state), hex(sending), hex(receiving)})
+	}
+	return both
+}
+
+func portOf(endpoint string) int {
+	_, port, _ := strings.Cut(endpoint, ":")
+	return hex(port)
+}
+
+func hex(text string) int {
+	n, _ := strconv.ParseUint(text, 16, 64)
+	return int(n)
+}
