@@ -33,7 +33,7 @@ func recv(*net.UnixConn, []byte) (int, []int, error) {
 
 func readable(syscall.Conn) bool { return false }
 
-func queued(syscall.Conn) bool { return false }
+func queued(syscall.Conn) (netip.Addr, bool) { return netip.Addr{}, false }
 
 func closeFD(int) error { return unsupported("closing a descriptor") }
 
@@ -74,6 +74,10 @@ func (keptOptions) restore(int) error { return unsupported("adopting a connectio
 func relisten(int) error { return unsupported("listening again") }
 
 func deafen(int) error { return unsupported("filtering a listener") }
+
+func grouped(int) bool { return false }
+
+func leaveGroup(int, netip.Addr) error { return unsupported("leaving a group") }
 
 func peerCredentials(int) (Credentials, error) { return Credentials{}, unsupported("peer credentials") }
 
