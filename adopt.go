@@ -53,8 +53,17 @@ func (s *sockets) listenPacket(ctx context.Context, network, address string) (ne
 	return p, nil
 }
 
+// origin is where a socket came from: the incumbent or socket activation, or another listener of this process, or neither.
+type origin struct {
+	from *inherited
+	of   *socket
+}
+
 // acquire returns the inherited socket that is wanted, or makes it, and completes what is known of it.
-func (s *sockets) acquire(ctx context.Context, spec wire.Listener) (rawSocket, wire.Listener, *inherited, error) {
+func (s *sockets) acquire(ctx context.Context, spec wire.Listener) (rawSocket, wire.Listener, origin, error) {
+	if err := fitsSunPath(spec); err != nil {
+		return nil, spec, origin{}, err
+	}
 	for _, other := range s.all() {
 		if other.spec.Network == spec.Network && other.spec.Address == spec.Address {
 			spec.Ordinal++
@@ -65,6 +74,12 @@ func (s *sockets) acquire(ctx context.Context, spec wire.Listener) (rawSocket, w
 		// Socket activation knows addresses only as they are bound.
 		return in.spec.Key() == spec.Key() || in.spec.Shared && bound(in)
 	})
+	if from == nil {
+		if m := s.joinGroup(ctx, spec); m != nil {
+			raw, err := s.share(ctx, m)
+			return raw, m.spec, origin{of: m}, err
+		}
+	}
 	raw, err := s.open(ctx, from, spec)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if from = s.unadopted(bound); from != nil {
@@ -74,17 +89,68 @@ func (s *sockets) acquire(ctx context.Context, spec wire.Listener) (rawSocket, w
 		}
 	}
 	if err != nil {
-		return nil, spec, nil, err
+		return nil, spec, origin{}, err
 	}
 	spec.Bound = boundAddr(raw).String()
 	spec.Shared = from != nil && from.spec.Shared
-	return raw, spec, from, nil
+	return raw, spec, origin{from: from}, nil
+}
+
+// maxPath is what fits into sun_path with its terminating zero; an abstract name has none behind it, and one ahead that is written @
+// (unix(7)).
+const maxPath = 107
+
+// fitsSunPath says what package net calls an invalid argument.
+func fitsSunPath(spec wire.Listener) error {
+	switch over := len(spec.Address) - maxPath; {
+	case !isUnix(spec.Network) || over <= 0:
+		return nil
+	case !strings.HasPrefix(spec.Address, "@"):
+		return fmt.Errorf("listen %s %q: %w: the path has %d bytes, at most %d: choose a shorter one, or a link to its directory",
+			spec.Network, spec.Address, syscall.EINVAL, len(spec.Address), maxPath)
+	case over > 1:
+		return fmt.Errorf("listen %s %q: %w: the abstract name has %d bytes, at most %d: choose a shorter one",
+			spec.Network, spec.Address, syscall.EINVAL, len(spec.Address)-1, maxPath)
+	}
+	return nil
+}
+
+// joinGroup returns one of the sockets that were adopted of a group (SO_REUSEPORT), where the program listens more often than the
+// incumbent; nil if there are none. The next listener shares its queue: a new socket in the group would be given its part of the
+// clients at once, and they would wait for the commit, and be lost if none came, or the successor were taken back.
+func (s *sockets) joinGroup(ctx context.Context, spec wire.Listener) *socket {
+	var group []*socket
+	for _, m := range s.all() {
+		if m.from == nil || isUnix(spec.Network) {
+			continue
+		}
+		if fd, err := platform.FD(m.raw); err == nil && platform.Grouped(fd) && sameBinding(ctx, spec, m.spec) {
+			group = append(group, m)
+		}
+	}
+	if len(group) == 0 {
+		return nil
+	}
+	return group[spec.Ordinal%len(group)]
+}
+
+// share makes another descriptor of a socket.
+func (s *sockets) share(ctx context.Context, m *socket) (rawSocket, error) {
+	fd, err := platform.FD(m.raw)
+	if err == nil {
+		fd, err = platform.Duplicate(fd)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen: share %s: %w", m.spec.Key(), err)
+	}
+	return s.open(ctx, &inherited{spec: m.spec, fd: fd}, m.spec)
 }
 
 // add makes a socket one of the service's.
-func (s *sockets) add(sock *socket, from *inherited) {
-	if from != nil {
-		sock.from, from.adopted = from, true
+func (s *sockets) add(sock *socket, o origin) {
+	sock.origin = o
+	if o.from != nil {
+		o.from.adopted = true
 		s.compareOptions(sock)
 	}
 	s.mu.Lock()
@@ -265,7 +331,7 @@ func (s *sockets) adopted() (taken []int, added []wire.Listener) {
 		}
 	}
 	for _, m := range s.members {
-		if m.from == nil {
+		if m.from == nil && m.of == nil {
 			added = append(added, m.spec)
 		}
 	}

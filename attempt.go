@@ -60,7 +60,7 @@ func (a *attempt) refuse(code wire.Code, err error) {
 func (a *attempt) livesOn() []string {
 	keys := []string{}
 	for _, ln := range a.offered {
-		if a.adopted[ln] {
+		if a.adopted[ln.base()] {
 			keys = append(keys, ln.spec.Key())
 		}
 	}

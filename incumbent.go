@@ -86,7 +86,7 @@ func (l *life) offerTo(p *peer.Peer) {
 		return
 	}
 	defer func() { _ = self.Close() }()
-	l.attempt.offered = l.process.sockets.all()
+	l.attempt.offered = l.process.sockets.offers()
 	offer := &wire.Offer{
 		Protocol: wire.Protocols.Max, Features: p.Features, Service: l.process.config.Name,
 		Generation: l.generation, PID: l.process.pid, Build: l.process.build, Listeners: []wire.Listener{},
@@ -162,10 +162,10 @@ func (l *life) adoptedBy(f *wire.Frame, m *wire.Adopted) {
 			l.unexpected(f)
 			return
 		}
-		l.attempt.adopted[l.attempt.offered[i]] = true
+		l.attempt.adopted[l.attempt.offered[i].base()] = true
 	}
 	for _, ln := range l.attempt.offered {
-		if !l.attempt.adopted[ln] {
+		if !l.attempt.adopted[ln.base()] {
 			l.log.Warn("the successor does not listen there: accepted here until the handover is final, then closed",
 				"attempt", l.attempt.number, "listener", ln.spec.Key())
 		}
@@ -225,7 +225,7 @@ func (l *life) freeze() {
 	a.freezing, a.frozen, a.parked = cancel, make(chan struct{}), time.Now()
 	l.process.freezing.begin()
 	l.background(ctx, func(ctx context.Context) {
-		err := l.process.pause(ctx, func(ln *socket) bool { return a.adopted[ln] })
+		err := l.process.pause(ctx, func(ln *socket) bool { return a.adopted[ln.base()] })
 		close(a.frozen)
 		switch {
 		case err == nil:

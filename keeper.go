@@ -149,7 +149,7 @@ func (k *keeper) greeted(f *wire.Frame, m *wire.Hello) {
 
 // register has the keeper hold every listener of this generation.
 func (k *keeper) register() {
-	k.registered = k.life.process.sockets.all()
+	k.registered = k.life.process.sockets.offers()
 	m := &wire.Register{Generation: k.life.generation, Listeners: []wire.Listener{}}
 	for _, ln := range k.registered {
 		m.Listeners = append(m.Listeners, ln.spec)

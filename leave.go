@@ -120,11 +120,15 @@ func (l *life) depart(to *peer.Peer) {
 // abandon closes the listeners that the successor did not adopt, once no connection is left in their queues. Nobody holds
 // them afterwards, as the service does not listen there any more.
 func (l *life) abandon(a *attempt) {
-	for _, ln := range a.offered {
-		if !a.adopted[ln] {
-			l.log.Info("listener closed: the service does not listen there any more", "listener", ln.spec.Key())
-			l.empty(ln)
+	for _, ln := range l.process.sockets.all() {
+		if a.adopted[ln.base()] {
+			continue
 		}
+		l.log.Info("listener closed: the service does not listen there any more", "listener", ln.spec.Key())
+		for other := range a.adopted {
+			ln.outlived = ln.outlived || other.outlives(ln)
+		}
+		l.empty(ln)
 	}
 }
 

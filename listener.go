@@ -2,10 +2,14 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
+	"slices"
 	"syscall"
 	"time"
 
+	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 )
 
@@ -26,6 +30,7 @@ type listener struct {
 	// a migrated connection.
 	plainHTTP bool
 	given     []net.Conn // under mu
+	spares    []*spare   // of its group, which it accepts for; under mu
 }
 
 func newListener(set *sockets, raw rawListener, spec wire.Listener) *listener {
@@ -42,17 +47,31 @@ func (l *listener) Accept() (c net.Conn, err error) {
 			return false
 		}
 		c, l.given[0] = l.given[0], nil
-		l.given = l.given[1:]
+		if l.given = l.given[1:]; len(l.given) == 0 {
+			l.wake.Broadcast()
+		}
 		return true
 	}, func() error {
 		raw, err := l.kernel.Accept()
 		if err == nil {
-			l.keepAlive(raw)
-			c = l.set.wrap(l, raw)
+			c = l.admit(raw)
 		}
 		return err
 	})
 	return c, err
+}
+
+// admit makes a connection that was accepted one of the service's.
+func (l *listener) admit(raw net.Conn) *conn {
+	l.keepAlive(raw)
+	return l.set.wrap(l, raw)
+}
+
+// bring has a connection that was accepted come out of Accept.
+func (l *listener) bring(raw net.Conn) {
+	if c := l.admit(raw); !l.give(c) {
+		_ = c.Close()
+	}
 }
 
 // give makes c come out of Accept. It answers false, and c stays the caller's, when nobody will accept any more.
@@ -67,25 +86,58 @@ func (l *listener) give(c net.Conn) bool {
 	return true
 }
 
-// takeQueued implements queue: it gives the connections to the program.
+// awaitAccepted waits until the program has accepted all that was given, or accepts no more.
+func (l *listener) awaitAccepted() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.given) > 0 && !l.released {
+		l.wake.Wait()
+	}
+}
+
+// takeQueued implements queue: it gives the connections to the program. It waits for the spares, whose connections nobody would
+// accept afterwards.
 func (l *listener) takeQueued(ctx context.Context) error {
 	if err := l.park(ctx); err != nil {
 		return err
 	}
+	err := acceptQueued(ctx, l.kernel, l.bring)
+	for _, sp := range l.inheritance() {
+		err = errors.Join(err, sp.empty(ctx))
+	}
+	return err
+}
+
+// acceptQueued accepts until no connection comes for emptyAfter, or ctx ends.
+func acceptQueued(ctx context.Context, kernel rawListener, give func(net.Conn)) error {
 	for ctx.Err() == nil {
-		if err := l.kernel.SetDeadline(time.Now().Add(emptyAfter)); err != nil {
+		if err := kernel.SetDeadline(time.Now().Add(emptyAfter)); err != nil {
 			return err
 		}
-		c, err := l.kernel.Accept()
-		if err != nil {
-			break
-		}
-		l.keepAlive(c)
-		if given := l.set.wrap(l, c); !l.give(given) {
-			_ = given.Close()
+		c, err := kernel.Accept()
+		switch {
+		case err == nil:
+			give(c)
+		case !errors.Is(err, os.ErrDeadlineExceeded) || !platform.Readable(kernel): // it is, where this process stood still
+			return nil
 		}
 	}
 	return nil
+}
+
+// Close implements io.Closer. The spares, which nobody accepts for any longer, go with it.
+func (l *listener) Close() error {
+	for _, sp := range l.inheritance() {
+		_ = sp.Close()
+	}
+	return l.socket.Close()
+}
+
+// inheritance are the spares that it accepts for.
+func (l *listener) inheritance() []*spare {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.spares)
 }
 
 // discard closes connections that nobody accepted.

@@ -93,36 +93,60 @@ func (c gatedConn) Read(f func(fd uintptr) (done bool)) error {
 }
 
 // takeQueued implements queue. The program reads as before, until it waits for a datagram and none is there, or it has
-// asked for none in emptyWithin. No event tells of either: it is looked every emptyAfter.
+// asked for none in emptyWithin. No event tells of either: it is looked every emptyAfter. Looks are counted, not time, as a
+// process that stood still has not declined to read.
 func (p *packet) takeQueued(ctx context.Context) error {
 	look := time.NewTicker(emptyAfter)
 	defer look.Stop()
-	seen, since, _ := p.progress()
-	for {
+	seen, _ := p.progress()
+	for idle := time.Duration(0); idle < emptyWithin; idle += emptyAfter {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
 			return nil
 		}
-		passes, at, wanted := p.progress()
-		switch {
-		case !wanted:
+		passes, wanted := p.progress()
+		if !wanted || p.inside.Load() > 0 && !platform.Queued(p.raw) {
 			return nil
-		case passes != seen:
-			seen, since = passes, at
-		case p.inside.Load() > 0 && !platform.Queued(p.raw):
-			return nil
-		case at.Sub(since) >= emptyWithin:
-			return nil
+		}
+		if passes != seen {
+			seen, idle = passes, 0
+		}
+	}
+	return nil
+}
+
+// ebb waits for the moment at which the kernel may be told to give the datagrams to others, until ctx ends. Where that changes the address
+// which answers leave from, it is when the program waits for a datagram and none is there; and client is one who has
+// the right address told. No event tells of either.
+func (p *packet) ebb(ctx context.Context) (client netip.Addr) {
+	if bound, err := netip.ParseAddrPort(p.spec.Bound); err == nil && !bound.Addr().IsUnspecified() {
+		return client
+	}
+	look := time.NewTicker(ebbEvery)
+	defer look.Stop()
+	for began := time.Now(); ; {
+		sender, queued := platform.NextSender(p.raw)
+		if queued {
+			client = sender
+		}
+		waits := p.inside.Load() > 0 && !queued
+		if _, wanted := p.progress(); !wanted || waits && (client.IsValid() || time.Since(began) > emptyAfter) {
+			return client
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return client
 		}
 	}
 }
 
 // progress tells how often the program has read until now, and whether it still may.
-func (p *packet) progress() (passes uint, at time.Time, wanted bool) {
+func (p *packet) progress() (passes uint, wanted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.passes, time.Now(), !p.released
+	return p.passes, !p.released
 }
 
 // udpPacket is a UDP socket. What it has beyond net.PacketConn does as in *net.UDPConn, and allocates no more.

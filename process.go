@@ -199,6 +199,9 @@ func (p *Process) succeed(ctx context.Context, l *life, incumbent *peer.Peer) er
 // listens there, it is the same socket. The incumbent's listeners are known by network and address as they were given to
 // Listen, and where these are equal by their order, so ":0" and groups of equal addresses keep their identity.
 //
+// A group by SO_REUSEPORT, which ListenConfig asks for, has as many sockets as the first generation had listeners: where a build has
+// fewer, each accepts what comes to more than one, and where it has more, several share a queue. No client is lost to either.
+//
 // Accept takes connections while this generation serves, and waits while it does not. It returns [net.ErrClosed] when
 // another generation serves for good; where a server is attached, only when the last connection has gone. The connections it
 // returns pass reads and writes through to a *net.TCPConn or *net.UnixConn, which their method NetConn returns for options
@@ -219,7 +222,8 @@ func (p *Process) Listen(ctx context.Context, network, address string) (net.List
 // Reads take datagrams while this generation serves, and wait while it does not: what arrives meanwhile stays queued in the
 // kernel, for whoever reads next, up to the socket's receive buffer. Deadlines hold while they wait. Reads return
 // [net.ErrClosed] when another generation serves for good. If that one has not adopted the socket, they first take what is
-// queued; then the socket is closed, as it is when the program asks for no datagram in a second.
+// queued; then the socket is closed, as it is when the program asks for no datagram in a second. Where others of its group
+// (SO_REUSEPORT) were adopted, these get what comes meanwhile. A build with more of a group shares their queues.
 //
 // Writes never wait, so that a datagram is answered by the generation that has read it, which may write to an adopted socket
 // until it has gone. Run does not wait for handlers that run in goroutines of their own.
@@ -416,6 +420,9 @@ func (p *Process) Draining() <-chan struct{} { return p.draining.wait() }
 func (p *Process) startServers() {
 	for _, s := range p.servers {
 		s.start(p.fail)
+	}
+	for _, sp := range p.sockets.spares() {
+		p.life.background(p.context, sp.serve)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,11 +27,14 @@ type socket struct {
 	raw   rawSocket
 	spec  wire.Listener
 	set   *sockets
-	from  *inherited // where it came from, or nil
-	queue queue      // what is built upon it
+	queue queue // what is built upon it
+	origin
 
 	attached bool // a server has it, which ends it; set by Attach before Run and constant from then on
 	emptying bool // the loop of life has it emptied
+	outlived bool // by others of its group (SO_REUSEPORT), when the loop of life has it emptied
+	emptied  sync.Once
+	fault    error // of emptying
 }
 
 // queue is what becomes of that which the kernel has queued when the service gives up a socket.
@@ -51,21 +55,23 @@ func (s *socket) Close() error {
 }
 
 // empty closes the socket for good with nothing lost: what is queued is taken, and nothing new let in meanwhile. A socket
-// that someone outside the service holds as well keeps its queue. The path of a unix socket goes with the last who has it.
+// that someone outside the service holds as well keeps its queue. The path of a unix socket goes with the last who
+// has it. Who empties it a second time waits for the first.
 func (s *socket) empty(ctx context.Context) error {
+	s.emptied.Do(func() { s.fault = s.takeAllAndClose(ctx) })
+	return s.fault
+}
+
+func (s *socket) takeAllAndClose(ctx context.Context) error {
 	if s.spec.Shared {
 		if err := s.park(ctx); err != nil {
 			return err
 		}
 		return s.closeSocket()
 	}
-	fd, err := platform.FD(s.raw)
-	if err == nil {
-		err = platform.Deafen(fd)
-	}
-	if err != nil { // there may be no end to what comes
-		bounded, cancel := context.WithTimeout(ctx, emptyWithin)
-		defer cancel()
+	bounded, cancel := context.WithTimeout(ctx, emptyWithin)
+	defer cancel()
+	if err := s.keepOut(bounded); err != nil { // there may be no end to what comes
 		ctx = bounded
 	}
 	if err := s.queue.takeQueued(ctx); err != nil {
@@ -77,10 +83,37 @@ func (s *socket) empty(ctx context.Context) error {
 	return s.closeSocket()
 }
 
+// base is what stands for the socket in the kernel, which several may share.
+func (s *socket) base() *socket {
+	if s.of != nil {
+		return s.of
+	}
+	return s
+}
+
+// outlives reports whether it is of the same group (SO_REUSEPORT) as other.
+func (s *socket) outlives(other *socket) bool {
+	return s.spec.Packet == other.spec.Packet && s.spec.Bound == other.spec.Bound
+}
+
+// keepOut has nothing new come into the queue. UDP sockets have the others of their group take their part.
+func (s *socket) keepOut(ctx context.Context) error {
+	fd, err := platform.FD(s.raw)
+	if err != nil {
+		return err
+	}
+	if p, ok := s.queue.(*packet); ok && s.outlived {
+		return platform.LeaveGroup(fd, p.ebb(ctx))
+	}
+	return platform.Deafen(fd)
+}
+
 const (
 	// emptyAfter is how long a socket must yield nothing to be empty: handshakes that were under way have ended by
 	// then where the client is near.
 	emptyAfter = 50 * time.Millisecond
+	// ebbEvery is how often it is looked whether a socket is empty that is read at full speed.
+	ebbEvery = 100 * time.Microsecond
 	// emptyWithin bounds the emptying where new clients cannot be kept out (platform.Deafen says where), and the wait for
 	// a program that reads no datagrams.
 	emptyWithin = time.Second

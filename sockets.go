@@ -49,6 +49,16 @@ func (s *sockets) all() []*socket {
 	return slices.Clone(s.members)
 }
 
+// offers returns what another generation is to have: each socket once, however many listeners share it.
+func (s *sockets) offers() (all []*socket) {
+	for _, m := range s.all() {
+		if !slices.ContainsFunc(all, func(other *socket) bool { return other.base() == m.base() }) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
 // listeners returns those that have connections.
 func (s *sockets) listeners() (all []*listener) {
 	for _, m := range s.all() {
@@ -59,11 +69,16 @@ func (s *sockets) listeners() (all []*listener) {
 	return all
 }
 
-// find returns the listener with that key; an empty key is the first.
+// find returns the listener with that key, or that accepts for the socket which has it; an empty key is the first.
 func (s *sockets) find(key string) *listener {
 	for _, l := range s.listeners() {
 		if key == "" || l.spec.Key() == key {
 			return l
+		}
+	}
+	for _, sp := range s.spares() {
+		if sp.spec.Key() == key {
+			return sp.heir
 		}
 	}
 	return nil

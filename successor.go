@@ -123,6 +123,7 @@ func (l *life) inherited() {
 
 // check has the program check itself: it adopts what it listens on, starts its servers behind closed gates, and runs Check.
 func (l *life) check() {
+	l.process.sockets.keepSpares()
 	if l.peer != nil && l.state == checking {
 		taken, added := l.process.sockets.adopted()
 		l.send(&wire.Adopted{Adopted: taken, Added: added})

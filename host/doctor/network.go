@@ -27,8 +27,8 @@ func (h *Host) backlog(context.Context) []Finding {
 }
 
 // reusePort matters to listeners that share an address by SO_REUSEPORT: each has a queue of its own, which is lost when the
-// last holder closes it, unless the kernel is told to move it. A handover passes the listeners themselves, so queues are
-// lost only where the next build has fewer of them.
+// last holder closes it, unless the kernel is told to move it to another. A handover passes the listeners themselves, and a build that
+// has fewer of them accepts at all, so queues are lost only where the program closes one and keeps another.
 func (h *Host) reusePort(context.Context) []Finding {
 	const check = "reuseport"
 	for _, s := range h.subjects() {
@@ -42,8 +42,8 @@ func (h *Host) reusePort(context.Context) []Finding {
 			moves, _, err := h.number("proc/sys/net/ipv4/tcp_migrate_req")
 			if err != nil || moves == 0 {
 				return found(check, Warn,
-					fmt.Sprintf("%s has several listeners at %s %s: a build that has fewer of them must empty the others, and a crash loses their queues", s.who, ln.Network, ln.Address),
-					"sysctl -w net.ipv4.tcp_migrate_req=1 (Linux 5.14)")
+					fmt.Sprintf("%s has several listeners at %s %s: a handover keeps them all, but one that the program closes itself loses the connections in its queue", s.who, ln.Network, ln.Address),
+					"sysctl -w net.ipv4.tcp_migrate_req=1 (Linux 5.14), if the program closes any before it ends")
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"syscall"
 )
@@ -38,7 +39,14 @@ func Readable(c syscall.Conn) bool { return readable(c) }
 func Unsent(c syscall.Conn) bool { return unsent(c) }
 
 // Queued reports whether a datagram waits to be read from c; where it cannot be told, false.
-func Queued(c syscall.Conn) bool { return queued(c) }
+func Queued(c syscall.Conn) bool {
+	_, is := queued(c)
+	return is
+}
+
+// NextSender returns the address, not valid where it has none on the network, of the sender of the datagram that waits to be read from c
+// next, if there is one.
+func NextSender(c syscall.Conn) (from netip.Addr, is bool) { return queued(c) }
 
 // SocketKind tells what a descriptor from outside really is: network as package net names it, without the digit
 // ("tcp", "udp", "unix", "unixgram", "unixpacket"), whether it listens, and its own address as package net prints it

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"syscall"
@@ -41,18 +42,23 @@ func socketKind(fd int) (network string, listening bool, addr string, err error)
 }
 
 // queued looks at the queue itself: poll calls a socket that was shut down readable, and FIONREAD says 0 of an empty datagram.
-func queued(c syscall.Conn) bool {
+func queued(c syscall.Conn) (from netip.Addr, is bool) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return false
+		return netip.Addr{}, false
 	}
-	found := false
 	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		found = err == nil
+		_, sender, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		is = err == nil
+		switch sender := sender.(type) {
+		case *unix.SockaddrInet4:
+			from = netip.AddrFrom4(sender.Addr)
+		case *unix.SockaddrInet6:
+			from = netip.AddrFrom16(sender.Addr)
+		}
 	})
-	return err == nil && found
+	return from, err == nil && is
 }
 
 func networkName(domain, kind, protocol int) string {

@@ -35,7 +35,7 @@ func readable(syscall.Conn) bool { return false }
 
 func unsent(syscall.Conn) bool { return false }
 
-func queued(syscall.Conn) bool { return false }
+func queued(syscall.Conn) (netip.Addr, bool) { return netip.Addr{}, false }
 
 func closeFD(int) error { return unsupported("closing a descriptor") }
 
@@ -78,6 +78,10 @@ func (keptOptions) restore(int) error { return unsupported("adopting a connectio
 func relisten(int) error { return unsupported("listening again") }
 
 func deafen(int) error { return unsupported("filtering a listener") }
+
+func grouped(int) bool { return false }
+
+func leaveGroup(int, netip.Addr) error { return unsupported("leaving a group") }
 
 func peerCredentials(int) (Credentials, error) { return Credentials{}, unsupported("peer credentials") }
 

@@ -2,9 +2,10 @@
 //
 //	go build -ldflags "-X main.flaw=exit -X main.build=v2"
 //
-// It listens at $ADDR: addresses with commas between, paths of unix sockets, and after "tls:" addresses where it speaks TLS, or, after
+// It listens at $ADDR: addresses with commas between, paths and abstract names of unix sockets, and after "tls:" addresses where it speaks TLS, or, after
 // "wrapped:", where the TLS is the program's own.
 // It answers lines at $SESSIONS, see traffic.Sessions, and WebSockets at /ws. It answers datagrams at $PACKETS, after $PACKET_DELAY: see traffic.Packets.
+// It listens as often at each of these as the file $WORKERS says, in a group by SO_REUSEPORT; by plain TCP if $MULTIPATH is "off". It has no CAP_NET_ADMIN if $NET_ADMIN is.
 // It leaves its directory before New if $CHDIR is "early", after it if "late", and removes its own executable if $UNLINK is set.
 package main
 
@@ -49,6 +50,10 @@ var (
 
 func main() {
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("build", build, "from", os.Getpid()))
+	if err := withoutNetAdmin(); err != nil {
+		slog.Error("privileges not given up", "error", err)
+		os.Exit(1)
+	}
 	if flaw == "exit" {
 		os.Exit(1)
 	}
@@ -64,7 +69,11 @@ func run(ctx context.Context) error {
 	if err := move("early"); err != nil {
 		return err
 	}
-	p, err := handover.New(ctx, handover.Config{Check: check, ListenConfig: listenConfig()})
+	workers, err := workers()
+	if err != nil {
+		return err
+	}
+	p, err := handover.New(ctx, handover.Config{Check: check, ListenConfig: listenConfig(workers > 0)})
 	if err != nil {
 		return err
 	}
@@ -83,11 +92,11 @@ func run(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", flawed(control(p, cancel, traffic.Handler(p.Generation))))
-	for _, address := range addresses {
+	for _, address := range group(addresses, workers) {
 		network := "tcp"
 		address, secure := strings.CutPrefix(address, "tls:")
 		address, wrapped := strings.CutPrefix(address, "wrapped:")
-		if strings.HasPrefix(address, "/") {
+		if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "@") {
 			network = "unix"
 		}
 		ln, err := p.Listen(ctx, network, address)
@@ -125,7 +134,7 @@ func run(ctx context.Context) error {
 	}
 	if flaw != "packetless" {
 		delay, _ := time.ParseDuration(os.Getenv("PACKET_DELAY"))
-		if err := traffic.Packets(ctx, p, os.Getenv("PACKETS"), delay); err != nil {
+		if err := traffic.Packets(ctx, p, group(strings.Fields(os.Getenv("PACKETS")), workers), delay); err != nil {
 			return err
 		}
 	}

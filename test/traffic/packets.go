@@ -16,10 +16,10 @@ import (
 // packetBuffer is the receive buffer of datagram sockets, in bytes: what it holds, a freeze may cost no more than waiting.
 const packetBuffer = 4 << 20
 
-// Packets answers datagrams at each of the addresses, written "udp:127.0.0.1:0 unixgram:/path", with "PID GENERATION " and
+// Packets answers datagrams at each of the addresses, as in "udp:127.0.0.1:0" or "unixgram:/path", with "PID GENERATION " and
 // what came, once delay is over.
-func Packets(ctx context.Context, p *handover.Process, addresses string, delay time.Duration) error {
-	for _, at := range strings.Fields(addresses) {
+func Packets(ctx context.Context, p *handover.Process, addresses []string, delay time.Duration) error {
+	for _, at := range addresses {
 		network, address, _ := strings.Cut(at, ":")
 		pc, err := p.ListenPacket(ctx, network, address)
 		if err != nil {

@@ -39,11 +39,21 @@ func start(t *testing.T, env ...string) *service {
 // startAt starts the service at address, and at more addresses that nobody is asked at for the process that serves.
 func startAt(t *testing.T, address, more string, env ...string) *service {
 	t.Helper()
+	return startBuild(t, handovertest.Build(t, "../service"), "tcp", address, append([]string{"ADDR=" + address + more}, env...)...)
+}
+
+// startBuild starts that build of it, at an address of that network.
+func startBuild(t *testing.T, executable, network, address string, env ...string) *service {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	running := handovertest.Start(t, handovertest.Service{
-		Path: handovertest.Build(t, "../service"), Address: address, Network: "tcp",
-		Env: append([]string{"ADDR=" + address + more, "HANDOVER_PROBATION=20ms", "HANDOVER_DRAIN_TIMEOUT=1m"}, env...),
+		Path: executable, Address: address, Network: network,
+		Env: append([]string{
+			"ADDR=" + address, "HANDOVER_PROBATION=20ms", "HANDOVER_DRAIN_TIMEOUT=1m",
+			// A program with the race detector rests for a second after its end, while its other threads go on.
+			"GORACE=atexit_sleep_ms=0",
+		}, env...),
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
