@@ -28,6 +28,6 @@ func (c *conn) peek(wait bool) error {
 }
 
 func isRefused(err error) bool {
-	const wsaECONNREFUSED = syscall.Errno(10061) // Windows keeps its own numbers
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaECONNREFUSED)
+	const wsaECONNRESET, wsaECONNREFUSED = syscall.Errno(10054), syscall.Errno(10061) // Windows keeps its own numbers
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, wsaECONNREFUSED) || errors.Is(err, wsaECONNRESET)
 }

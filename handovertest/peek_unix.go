@@ -38,5 +38,5 @@ func (c *conn) peek(wait bool) error {
 }
 
 func isRefused(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED)
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 }

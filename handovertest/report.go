@@ -15,7 +15,7 @@ type Outcome string
 // Outcomes other than a good answer.
 const (
 	Failed       Outcome = "failed"        // no whole answer after the first byte was sent, a dial error, or a status other than asked for
-	Refused      Outcome = "refused"       // nobody listened
+	Refused      Outcome = "refused"       // nobody listened, or no longer when the handshake was through
 	Wrong        Outcome = "wrong"         // a malformed answer, or one to something else
 	Repeated     Outcome = "repeated"      // an answer that nobody had asked for, or twice
 	Closed       Outcome = "closed"        // an idle connection closed by the service
