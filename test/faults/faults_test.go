@@ -67,7 +67,7 @@ func startWith(t *testing.T, clients handovertest.Clients, env ...string) *run {
 		Path: build(t, ""), Address: address, Network: "tcp",
 		Env: append([]string{
 			"ADDR=" + address, "HANDOVER_PROBATION=300ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_CHECK_TIMEOUT=1s",
-			"HANDOVER_DRAIN_TIMEOUT=20s",
+			"HANDOVER_DRAIN_TIMEOUT=20s", "GORACE=atexit_sleep_ms=0",
 		}, env...),
 	})
 	r := &run{Running: service, t: t, address: address}
