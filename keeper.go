@@ -70,6 +70,7 @@ func (l *life) joinKeeper(p *peer.Peer, deny func(ended)) {
 	k := &keeper{Peer: p, life: l}
 	if err := k.sent(0, &hello, fds...); err != nil {
 		deny(ended{err: withRemedy(err), code: wire.CodeFailed})
+		l.process.door.open(l) // nobody was given what answers there
 		return
 	}
 	l.keeper = k

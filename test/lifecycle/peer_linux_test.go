@@ -145,6 +145,25 @@ func TestEnemyAtTheTakeoverSocketCostsNothing(t *testing.T) {
 	r.upgrades()
 }
 
+// TestKeeperThatDoesNotListenIsNone says that it is the service's keeper, and cannot be answered: the service answers at its takeover
+// socket as before.
+func TestKeeperThatDoesNotListenIsNone(t *testing.T) {
+	t.Parallel()
+	r := named(t)
+	c := r.dialTakeover()
+	must(t, c.CloseRead())
+	self, err := platform.SelfPidfd()
+	must(t, err)
+	defer self.Close()
+	unheard := r.Watch(journal.Says(`msg="the keeper was not told"`, "frame=HELLO"))
+	must(t, peer.NewLink(platform.SocketFromConn(c)).Send(0, &wire.Hello{Protocol: wire.Protocols, Role: wire.RoleKeeper, PID: os.Getpid()}, self.FD()))
+	r.line(unheard)
+	if s := r.ask(&wire.Status{}).Status; s.State != "serving" || s.PID != r.PID() {
+		t.Errorf("status %+v, want it serving, by process %d", s, r.PID())
+	}
+	r.upgrades()
+}
+
 // TestSilentPeerHoldsUpNobody connects and says nothing, while others are answered, the service is upgraded, and the
 // generation that it is connected to ends.
 func TestSilentPeerHoldsUpNobody(t *testing.T) {
