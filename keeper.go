@@ -173,7 +173,9 @@ func (k *keeper) sendListeners(m *wire.Ack) {
 	}
 	if err != nil {
 		err = fmt.Errorf("the keeper does not hold the %d listeners: %w", len(k.registered), err)
-		k.life.log.Error("a death of this generation refuses clients", "error", err)
+		if k.admission == nil {
+			k.life.log.Error("a death of this generation refuses clients", "error", err)
+		}
 		k.admitted(err)
 	}
 }

@@ -221,12 +221,21 @@ func (d *door) answer(link *wire.Link, socket *platform.Socket, question wire.Me
 	}
 }
 
-// close stops answering, and removes the path if no generation is left that may answer there.
-func (d *door) close(ended bool) {
-	d.stop()
-	if ended {
-		_ = os.Remove(d.listener.Addr().String())
+// abandon is close for a keeper that does not begin: a service that it has joined goes on without it, and answers there again.
+func (d *door) abandon() {
+	if d.joined == nil {
+		d.close()
+		return
 	}
+	d.stop()
+	_ = d.listener.Close()
+	d.joined.close()
+}
+
+// close stops answering, and removes the path: no generation is left.
+func (d *door) close() {
+	d.stop()
+	_ = os.Remove(d.listener.Addr().String())
 	_ = d.listener.Close()
 	d.wait.Wait()
 }

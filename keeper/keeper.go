@@ -90,7 +90,7 @@ func New(ctx context.Context, config Config) (*Keeper, error) {
 		err = k.restore(before)
 	default:
 		if err = k.listen(); err != nil {
-			k.door.close(k.door.joined == nil)
+			k.door.abandon()
 		}
 	}
 	if err != nil {
@@ -139,7 +139,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) end() error {
 	close(k.done)
 	k.systemd.Close()
-	k.door.close(true)
+	k.door.close()
 	k.wait.Wait()
 	k.nursery.close()
 	letGo(k.spare)

@@ -183,6 +183,24 @@ func TestSecondKeeperIsTurnedAway(t *testing.T) {
 	r.finish()
 }
 
+// TestKeeperThatCannotBeginLeavesTheServiceWhereItIs joins a service whose keeper has died, and cannot listen where it is to: the service
+// answers again, and takes the next one.
+func TestKeeperThatCannotBeginLeavesTheServiceWhereItIs(t *testing.T) {
+	t.Parallel()
+	r := start(t, kept{}).drive()
+	pid := r.PID()
+	r.orphan()
+	gone, again := r.Watch(journal.Says(noKeeper)), r.Watch(journal.Says(alone))
+	r.another("-listen", r.address) // a program that does not call Become cannot
+	r.line(gone)
+	r.line(again)
+	r.assertServes(pid)
+	r.adopt()
+	r.assertServes(pid)
+	r.upgrades()
+	r.finish()
+}
+
 // TestProcessStartedByHandCannotJoinAKeptService starts the service by hand: it says why it cannot, and nothing changes.
 func TestProcessStartedByHandCannotJoinAKeptService(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@
 package systemd
 
 import (
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -178,7 +179,7 @@ func TestTemporaryFilesOutliveTheKeeper(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := boot(t).installKept("[Service]\n" + more)
 			k.start()
-			file := "/proc/" + strconv.Itoa(k.status().PID) + "/root/tmp/file"
+			file := filepath.Join("/proc", strconv.Itoa(k.status().PID), "root", "tmp", "file") // as the service sees it
 			k.run("touch", file)
 			k.run("kill", "-KILL", strconv.Itoa(k.mainPID()))
 			k.awaitKeeper(1)

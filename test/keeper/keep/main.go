@@ -26,6 +26,10 @@ func main() {
 	flag.DurationVar(&config.StopTimeout, "stop", 0, "")
 	flag.DurationVar(&config.Steady, "steady", 0, "")
 	flag.IntVar(&config.Restarts, "restarts", 0, "")
+	flag.Func("listen", "", func(address string) error {
+		config.Listen = append(config.Listen, address)
+		return nil
+	})
 	flag.Parse()
 	if flag.NArg() > 0 {
 		config.Command, config.Args = flag.Arg(0), flag.Args()[1:]
