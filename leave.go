@@ -17,13 +17,13 @@ func (l *life) final(why string) {
 	a := l.attempt
 	l.stopWatching()
 	l.hand()
-	l.log.Info("handover final", "attempt", a.number, "generation", a.generation, "pid", l.peer.Process.PID(),
-		"ready", a.ready.Sub(a.started), "switch", a.switched, "total", time.Since(a.started), "reason", why)
-	l.process.notifier.handedOver(l.peer.Process.PID())
-	l.conclude(Result{Outcome: Final, Generation: a.generation, PID: l.peer.Process.PID()}, nil)
-
 	l.abandon(a)
 	l.depart(l.peer)
+	l.process.notifier.handedOver(l.peer.Process.PID())
+	// Said last: whoever is told that a handover is final may count on all that begins with it.
+	l.log.Info("handover final", "attempt", a.number, "generation", a.generation, "pid", l.peer.Process.PID(),
+		"ready", a.ready.Sub(a.started), "switch", a.switched, "total", time.Since(a.started), "reason", why)
+	l.conclude(Result{Outcome: Final, Generation: a.generation, PID: l.peer.Process.PID()}, nil)
 }
 
 // hand sends FINAL, and with it a link to each generation that drains, whose other end goes there: from now on the

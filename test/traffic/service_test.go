@@ -63,10 +63,12 @@ func startBuild(t *testing.T, executable, network, address string, env ...string
 	return &service{running, t, address, ctx}
 }
 
-// upgrade returns the process that serves afterwards.
+// upgrade returns the process that serves afterwards, as the one before begins to leave.
 func (s *service) upgrade() (pid int) {
 	s.t.Helper()
+	left := s.watch(`msg="handover final"`)
 	s.Upgrade(1)
+	s.line(left, "the generation before does not leave")
 	return s.PID()
 }
 
