@@ -178,22 +178,24 @@ func (l *Link) Discard() {
 	l.recv.fds = nil
 }
 
-// fill reads until n bytes are buffered.
+// fill reads until n bytes are buffered. It fails, then and ever after, once there are more descriptors than frames can name.
 func (l *Link) fill(n int) error {
-	for len(l.recv.buf) < n {
+	for {
+		if len(l.recv.fds) > 2*maxDescriptors {
+			return fmt.Errorf("%w: %d descriptors that no frame names", ErrMalformed, len(l.recv.fds))
+		}
+		if len(l.recv.buf) >= n {
+			return nil
+		}
 		m, fds, lost, err := l.transport.Recv(l.recv.tmp)
 		l.recv.buf = append(l.recv.buf, l.recv.tmp[:m]...)
 		l.recv.held.Store(len(l.recv.buf) > 0)
 		l.recv.fds = append(l.recv.fds, fds...)
-		if len(l.recv.fds) > 2*maxDescriptors {
-			return fmt.Errorf("%w: %d descriptors that no frame names", ErrMalformed, len(l.recv.fds))
-		}
 		l.recv.lost = l.recv.lost || lost
 		if err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // claim takes n descriptors off the queue. After a loss the queue no longer tells which is whose: all are closed, and
