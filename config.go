@@ -67,6 +67,10 @@ type Config struct {
 	// HANDOVER_DRAIN_TIMEOUT, else 1 h: only connections that could not follow are held, and they cost little. Handlers that
 	// asked for it by WithDrainDeadline are told a second before, or a tenth of it if that is less.
 	DrainTimeout time.Duration
+	// MigrationShare is for how much of its time a generation that has left moves connections to the one that serves, above 0 and up to 1:
+	// after each few it rests, so that those who work do not wait. 1 is without rests, and so is the second half of DrainTimeout.
+	// Default HANDOVER_MIGRATION_SHARE, else 0.25.
+	MigrationShare float64
 	// StopTimeout bounds the time an ending service takes to finish requests in flight, when no other generation serves.
 	// Default HANDOVER_STOP_TIMEOUT, else 30 s.
 	StopTimeout time.Duration
@@ -134,6 +138,24 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 
+	share := func(field *float64, name, variable string, fallback float64) {
+		if *field < 0 || *field > 1 || *field != *field {
+			errs = append(errs, fmt.Errorf("Config.%s is %g: give a number above 0 and up to 1, or 0 for the default", name, *field))
+		}
+		if *field != 0 {
+			return
+		}
+		*field = fallback
+		if v := os.Getenv(variable); v != "" {
+			f, err := strconv.ParseFloat(v, 64)
+			if err != nil || !(f > 0 && f <= 1) {
+				errs = append(errs, fmt.Errorf("%s=%q: give a number above 0 and up to 1", variable, v))
+				return
+			}
+			*field = f
+		}
+	}
+
 	text(&c.Name, "HANDOVER_NAME")
 	text(&c.RuntimeDir, "HANDOVER_RUNTIME_DIR")
 	duration(&c.CheckTimeout, "CheckTimeout", "HANDOVER_CHECK_TIMEOUT", 5*time.Second)
@@ -143,6 +165,7 @@ func (c Config) withDefaults() (Config, error) {
 	duration(&c.FreezeTimeout, "FreezeTimeout", "HANDOVER_FREEZE_TIMEOUT", 5*time.Second)
 	duration(&c.Probation, "Probation", "HANDOVER_PROBATION", 10*time.Second)
 	duration(&c.DrainTimeout, "DrainTimeout", "HANDOVER_DRAIN_TIMEOUT", time.Hour)
+	share(&c.MigrationShare, "MigrationShare", "HANDOVER_MIGRATION_SHARE", 0.25)
 	duration(&c.StopTimeout, "StopTimeout", "HANDOVER_STOP_TIMEOUT", 30*time.Second)
 	count(&c.MaxDraining, "MaxDraining", "HANDOVER_MAX_DRAINING", 8)
 

@@ -39,6 +39,7 @@ type conn struct {
 	taken    bool          // captured: it is the migration's, and the server has had its EOF
 	lingers  bool          // closed by the server, see linger
 	bound    bool          // it stays in this process: no other generation takes it
+	called   bool          // it is to follow, from its next idle point on
 	begun    int           // how many of its first bytes were looked at
 	arrival  *arrival      // of a connection that was given, until its first request is read
 	unread   []byte        // came along with a given connection
@@ -138,7 +139,7 @@ func (c *conn) idleLocked(room int) bool {
 // leaveLocked captures or retires the connection if it is at its idle point.
 func (c *conn) leaveLocked(room int) bool {
 	mode := c.ln.set.mode.Load()
-	if mode == modePart || !c.idleLocked(room) {
+	if mode == modePart || mode == modeFollow && !c.called || !c.idleLocked(room) {
 		return false
 	}
 	if mode == modeRetire {
@@ -213,10 +214,26 @@ func (c *conn) soundLocked(p []byte) {
 	}
 }
 
+// ask wants the connection to follow from its idle point, where it may stand now. It reports false if no connection like it does.
+func (c *conn) ask() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ln.plainHTTP || c.bound || c.taken || c.phase == hijacked {
+		return false
+	}
+	c.called = true
+	c.interruptLocked()
+	return true
+}
+
 // interrupt makes a read that waits at the idle point look again.
 func (c *conn) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.interruptLocked()
+}
+
+func (c *conn) interruptLocked() {
 	if c.reading && !c.kicked && c.idleLocked(c.offered) {
 		c.kicked = true
 		_ = c.Conn.SetReadDeadline(past)

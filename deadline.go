@@ -136,6 +136,9 @@ func (t *deadlineTimer) tick() (lost time.Duration) {
 	return late
 }
 
+// halfway reports whether half of the time has passed.
+func (t *deadlineTimer) halfway() bool { return !t.at.IsZero() && time.Until(t.at) <= t.length/2 }
+
 // near reports whether little is left of the time.
 func (t *deadlineTimer) near() bool {
 	return !t.at.IsZero() && time.Until(t.at) <= min(lastWords, t.length/10)

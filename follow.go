@@ -26,7 +26,7 @@ const (
 )
 
 // follow moves this generation's connections to the one that serves. It owns a connection from its capture at the idle point
-// until the receiver has accepted it; it belongs to the loop of life. Sessions are captured where they let go.
+// until the receiver has accepted it; it belongs to the loop of life. Who is captured was asked before, and sessions are where they let go.
 type follow struct {
 	life   *life
 	target *peer.Peer       // where they go; nil: nobody takes any
@@ -92,7 +92,7 @@ func (f *follow) pump() (drained bool) {
 	if f.next == nil {
 		for n := f.fitting(); n > 0 && f.sendBatch(n); n = f.fitting() {
 		}
-		f.asking.more(window - len(f.queue) - len(f.sent))
+		f.asking.more(len(f.queue) + len(f.sent))
 	}
 	// Counted last: what could not be sent is open here again.
 	return sockets.count() == 0 && len(f.queue) == 0 && len(f.sent) == 0

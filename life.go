@@ -57,7 +57,7 @@ func newLife(p *Process, first state) *life {
 		inbox: make(chan peer.Report, 64), calls: make(chan func(), 16), done: make(chan struct{}),
 	}
 	l.follow.life = l
-	l.follow.asking.sessions = p.sessions
+	l.follow.asking = newAsker(p)
 	return l
 }
 
@@ -66,6 +66,7 @@ func (l *life) run() {
 	defer close(l.done)
 	defer l.timer.stop()
 	defer l.process.tickets.stop()
+	defer l.follow.asking.stop()
 	l.arm(gone)
 	for l.state != gone {
 		select {
@@ -77,6 +78,7 @@ func (l *life) run() {
 		case <-l.timer.ticks():
 			l.tick()
 		case <-l.process.tickets.due():
+		case <-l.follow.asking.due():
 		}
 		l.settle()
 		l.rotate()
@@ -354,8 +356,11 @@ func (l *life) tick() {
 	if l.attempt != nil && l.attempt.watch != nil {
 		l.attempt.watch.tick(lost)
 	}
-	if l.leaving() && l.timer.near() {
-		l.process.expire()
+	if l.leaving() {
+		l.follow.asking.hurry = l.timer.halfway()
+		if l.timer.near() {
+			l.process.expire()
+		}
 	}
 	if !l.timer.expired() {
 		return

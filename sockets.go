@@ -14,7 +14,7 @@ import (
 // What becomes of connections at their idle point.
 const (
 	modeStay   = iota // they are served here
-	modeFollow        // they are captured, to follow the service to another generation
+	modeFollow        // those that were asked are captured, to follow the service to another generation
 	modePart          // their clients are asked to leave: they should follow and cannot
 	modeRetire        // they are closed: the service ends
 )
@@ -146,22 +146,28 @@ func (s *sockets) collect() (captured []*conn) {
 	return captured
 }
 
-// setMode says what becomes of connections at their idle point, and wakes those that stand there.
+// setMode says what becomes of connections at their idle point. Where they are closed, those that stand there learn it at once; to
+// follow, they are asked.
 func (s *sockets) setMode(mode int32) {
 	s.mode.Store(mode)
 	if mode == modeStay {
 		return
 	}
+	if mode == modeRetire {
+		for _, c := range s.watched() {
+			c.interrupt()
+		}
+	}
 	s.mu.Lock()
-	conns := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
+	defer s.mu.Unlock()
 	s.signal()
-	s.mu.Unlock()
-	for _, c := range conns {
-		c.interrupt()
-	}
+}
+
+// watched returns the connections that are open here.
+func (s *sockets) watched() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
 }
 
 func (s *sockets) signal() {

@@ -27,6 +27,8 @@ func TestVariableTableIsCurrent(t *testing.T) {
 			value = short(d)
 		case int:
 			value = strconv.Itoa(d)
+		case float64:
+			value = strconv.FormatFloat(d, 'g', -1, 64)
 		}
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", v.name, v.field, value, meaning(file, v.field))
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -60,29 +59,49 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error", Sources: cli.EnvVars("HANDOVER_LOG_LEVEL"), Validator: logLevel},
 	}
 	for _, p := range passed {
-		if p.count {
-			flags = append(flags, &cli.IntFlag{Name: p.flag, Usage: p.usage, DefaultText: "the service's own", Category: "PASSED TO THE SERVICE", Sources: cli.EnvVars(p.variable), Validator: atLeastOne})
-		} else {
-			flags = append(flags, &cli.DurationFlag{Name: p.flag, Usage: p.usage, DefaultText: "the service's own", Category: "PASSED TO THE SERVICE", Sources: cli.EnvVars(p.variable), Validator: positive})
-		}
+		flags = append(flags, p.cliFlag())
 	}
 	return flags
 }
 
 // passed are flags that set a variable of the service's, which its library reads. What the service sets itself holds.
-var passed = []struct {
-	flag, variable, usage string
-	count                 bool
-}{
+var passed = []passedFlag{
 	{flag: "ready-timeout", variable: "HANDOVER_READY_TIMEOUT", usage: "how long a successor may take until it is ready"},
 	{flag: "freeze-timeout", variable: "HANDOVER_FREEZE_TIMEOUT", usage: "how long the pause before the commit may be"},
 	{flag: "probation", variable: "HANDOVER_PROBATION", usage: "how long the generation before stands by"},
 	{flag: "drain-timeout", variable: "HANDOVER_DRAIN_TIMEOUT", usage: "how long a generation may take to finish what it holds"},
+	{flag: "migration-share", variable: "HANDOVER_MIGRATION_SHARE", usage: "for how much of its time a generation that has left moves connections, above 0 and up to 1", of: share},
 	{flag: "stop-timeout", variable: "HANDOVER_STOP_TIMEOUT", usage: "how long an ending service may take to finish"},
-	{flag: "max-draining", variable: "HANDOVER_MAX_DRAINING", usage: "how many generations may drain at a time", count: true},
+	{flag: "max-draining", variable: "HANDOVER_MAX_DRAINING", usage: "how many generations may drain at a time", of: count},
 	{flag: "check-timeout", variable: "HANDOVER_CHECK_TIMEOUT", usage: "how long one run of the service's own check may take"},
 	{flag: "check-interval", variable: "HANDOVER_CHECK_INTERVAL", usage: "the time between two checks in probation"},
-	{flag: "check-failures", variable: "HANDOVER_CHECK_FAILURES", usage: "how many checks in a row must fail", count: true},
+	{flag: "check-failures", variable: "HANDOVER_CHECK_FAILURES", usage: "how many checks in a row must fail", of: count},
+}
+
+type passedFlag struct {
+	flag, variable, usage string
+	of                    passedKind
+}
+
+type passedKind uint8
+
+const (
+	span passedKind = iota
+	count
+	share
+)
+
+func (p passedFlag) cliFlag() cli.Flag {
+	const category, text = "PASSED TO THE SERVICE", "the service's own"
+	from := cli.EnvVars(p.variable)
+	switch p.of {
+	case count:
+		return &cli.IntFlag{Name: p.flag, Usage: p.usage, DefaultText: text, Category: category, Sources: from, Validator: atLeastOne}
+	case share:
+		return &cli.FloatFlag{Name: p.flag, Usage: p.usage, DefaultText: text, Category: category, Sources: from, Validator: upToOne}
+	default:
+		return &cli.DurationFlag{Name: p.flag, Usage: p.usage, DefaultText: text, Category: category, Sources: from, Validator: positive}
+	}
 }
 
 func (a *app) runService(ctx context.Context, c *cli.Command) error {
@@ -117,12 +136,8 @@ func (a *app) runOptions(c *cli.Command) (RunOptions, error) {
 		}
 	}
 	for _, p := range passed {
-		switch {
-		case !c.IsSet(p.flag):
-		case p.count:
-			o.Env = append(o.Env, p.variable+"="+strconv.Itoa(c.Int(p.flag)))
-		default:
-			o.Env = append(o.Env, p.variable+"="+c.Duration(p.flag).String())
+		if c.IsSet(p.flag) {
+			o.Env = append(o.Env, fmt.Sprintf("%s=%v", p.variable, c.Value(p.flag)))
 		}
 	}
 	return o, nil
@@ -175,6 +190,13 @@ func healthPath(s string) error {
 func positive(d time.Duration) error {
 	if d <= 0 {
 		return fmt.Errorf("%s: give a positive duration such as 500ms or 10s", d)
+	}
+	return nil
+}
+
+func upToOne(f float64) error {
+	if !(f > 0 && f <= 1) {
+		return fmt.Errorf("%g: give a number above 0 and up to 1", f)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func TestRunTakesFlagsBeforeAndArgumentsAfterTheDashes(t *testing.T) {
 	}
 	err := command.Run(t.Context(), []string{
 		"run", "--listen", ":8080", "--listen", "/run/shop.http", "--health", "/healthz", "--health-failures", "2", "--probation", "2s",
-		"--max-draining", "3", "--state-dir", "/srv/shop", "--", "/opt/shop", "help", "--health", "-v",
+		"--max-draining", "3", "--migration-share", "0.5", "--state-dir", "/srv/shop", "--", "/opt/shop", "help", "--health", "-v",
 	})
 	if err := errors.Join(err, fault); err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func TestRunTakesFlagsBeforeAndArgumentsAfterTheDashes(t *testing.T) {
 	for what, same := range map[string]bool{
 		"command":   slices.Equal(o.Command, []string{"/opt/shop", "help", "--health", "-v"}),
 		"listeners": slices.Equal(o.Listen, []Listen{{"tcp", ":8080"}, {"unix", "/run/shop.http"}}),
-		"variables": slices.Equal(o.Env, []string{"HANDOVER_READY_TIMEOUT=1m30s", "HANDOVER_PROBATION=2s", "HANDOVER_MAX_DRAINING=3"}),
+		"variables": slices.Equal(o.Env, []string{"HANDOVER_READY_TIMEOUT=1m30s", "HANDOVER_PROBATION=2s", "HANDOVER_MIGRATION_SHARE=0.5", "HANDOVER_MAX_DRAINING=3"}),
 	} {
 		if !same {
 			t.Errorf("%s: %+v", what, o)
