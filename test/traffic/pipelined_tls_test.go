@@ -5,6 +5,7 @@ package traffic
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,9 +23,12 @@ func TestPipelinedOverTLSIsAnsweredToTheLast(t *testing.T) {
 			first := s.PID()
 			var crowd []*pipeliner
 			for i := range 12 {
-				c := &pipeliner{client: dialTLS(t, address, roots, "http/1.1"), id: i, size: 2 + i%4}
-				c.together = records == "one record"
-				crowd = append(crowd, c)
+				raw, err := net.Dial("tcp", address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				together := &corked{Conn: raw}
+				crowd = append(crowd, &pipeliner{handshake(t, together, address, roots, "http/1.1"), together, i, 2 + i%4, records == "one record"})
 			}
 			final := s.watch(`msg="handover final"`)
 			ended := make(chan error, len(crowd))
@@ -46,8 +50,31 @@ func TestPipelinedOverTLSIsAnsweredToTheLast(t *testing.T) {
 // pipeliner sends batches of requests, and reads the answers of one before it sends the next.
 type pipeliner struct {
 	*client
-	id, size int
-	together bool
+	raw       *corked
+	id, size  int
+	oneRecord bool
+}
+
+// corked sends what is written to it at once when it is flushed: a batch whose records come one by one, each after the answer to the one
+// before, is none.
+type corked struct {
+	net.Conn
+	held []byte
+	on   bool
+}
+
+func (c *corked) Write(p []byte) (int, error) {
+	if c.on {
+		c.held = append(c.held, p...)
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *corked) flush() error {
+	_, err := c.Conn.Write(c.held)
+	c.held, c.on = c.held[:0], false
+	return err
 }
 
 // goOn sends batches until it is asked to leave. It fails where that leaves a request unanswered.
@@ -57,13 +84,17 @@ func (c *pipeliner) goOn() error {
 		for i := range c.size {
 			requests = append(requests, fmt.Sprintf("GET /slow?id=%d.%d.%d&ms=20 HTTP/1.1\r\nHost: service\r\nUser-Agent: pipeliner\r\n\r\n", c.id, batch, i))
 		}
-		if c.together {
+		if c.oneRecord {
 			requests = []string{strings.Join(requests, "")}
 		}
+		c.raw.on = true
 		for _, r := range requests {
 			if _, err := c.Conn.Write([]byte(r)); err != nil {
 				return fmt.Errorf("client %d, batch %d: %w", c.id, batch, err)
 			}
+		}
+		if err := c.raw.flush(); err != nil {
+			return fmt.Errorf("client %d, batch %d: %w", c.id, batch, err)
 		}
 		for i := range c.size {
 			body, last, err := c.next()

@@ -292,8 +292,21 @@ func (r *resuming) answeredBy(pid int) (resumed bool) {
 
 func dialTLS(t *testing.T, address string, roots *x509.CertPool, protocol string) *client {
 	t.Helper()
-	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, NextProtos: []string{protocol}})
+	raw, err := net.Dial("tcp", address)
 	if err != nil {
+		t.Fatal(err)
+	}
+	return handshake(t, raw, address, roots, protocol)
+}
+
+func handshake(t *testing.T, raw net.Conn, address string, roots *x509.CertPool, protocol string) *client {
+	t.Helper()
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := tls.Client(raw, &tls.Config{RootCAs: roots, NextProtos: []string{protocol}, ServerName: host})
+	if err := c.HandshakeContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.ConnectionState().NegotiatedProtocol; got != protocol {
