@@ -15,7 +15,7 @@ SOAK     ?= 10m
 SEED     := $(or $(SEED),$(shell date +%s))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint tidy format vet cross golangci fuzz soak bench cover
+.PHONY: help demo test test-all lint tidy format vet cross golangci fuzz soak bench scale cover
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -66,6 +66,9 @@ soak: ## the end-to-end tests under faults for SOAK, each run recorded in docs/r
 
 bench: ## what handover costs: the served request, migration
 	cd bench && go run .
+
+scale: ## what handovers cost as a service grows; plots go to docs/results
+	cd bench && go run ./scale -out ../docs/results
 
 cover: ## coverage of the library by the tests of all modules
 	@mkdir -p bin

@@ -2,15 +2,12 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"slices"
-	"time"
 )
 
 // hold is a client with many connections, each of which has asked once. For each line on its standard input it asks on all of them
@@ -100,72 +97,3 @@ func (h *holders) leave() error {
 	}
 	return errors.Join(errs...)
 }
-
-// idleConnections has connections that say nothing follow, ever more of them, while others work.
-func idleConnections(ctx context.Context, s settings) error {
-	const active, rate = 16, 50
-	fmt.Printf("\n## Idle connections, while %d clients ask %d times a second each\n\n", active, rate)
-	fmt.Println("| idle | moved in, ms | a second | switch, ms | p50 steady → moving, ms | p99 steady → moving, ms | ratio of p99 |\n|---|---|---|---|---|---|---|")
-	var moved, frozen, steady99, moving99, own series
-	for n := max(1, s.connections/16); n <= s.connections; n *= 2 {
-		var took, switches series
-		var calm, busy []time.Duration
-		f, err := start(ctx)
-		if err != nil {
-			return err
-		}
-		h, err := startHolders(f.address, n)
-		if err != nil {
-			return errors.Join(err, h.leave())
-		}
-		p, err := startPulse(ctx, f.address, active, rate)
-		if err != nil {
-			return errors.Join(err, h.leave())
-		}
-		for range s.rounds {
-			from := time.Now()
-			rest := time.NewTimer(3 * time.Second) // the span that is measured
-			<-rest.C
-			calm = append(calm, p.within(from, time.Now())...)
-			u, err := f.upgrade(ctx)
-			if err != nil {
-				return err
-			}
-			gone, err := f.await(ctx, `msg="draining generation has finished"`)
-			if err != nil {
-				return err
-			}
-			busy = append(busy, p.within(u.final, gone.at)...)
-			took.add(float64(n), millis(gone.at.Sub(u.final)))
-			switches.add(float64(n), millis(u.freeze))
-			if err := h.ask(); err != nil {
-				return err
-			}
-		}
-		bytes, err := memory(f.pid)
-		if err != nil {
-			return err
-		}
-		own.add(float64(n), float64(bytes)/(1<<20))
-		if err := errors.Join(p.stop(), h.leave(), f.end(ctx)); err != nil {
-			return err
-		}
-		ms := took.quantile(0.5)
-		a, b := millis(quantile(calm, 0.99)), millis(quantile(busy, 0.99))
-		fmt.Printf("| %d | %.0f (%.0f to %.0f) | %.0f | %.2f | %.2f → %.2f | %.2f → %.2f | %.1f |\n", n, ms, took.quantile(0), took.quantile(1),
-			float64(n)/ms*1e3, switches.quantile(0.5), millis(quantile(calm, 0.5)), millis(quantile(busy, 0.5)), a, b, b/a)
-		moved.add(float64(n), ms)
-		frozen.add(float64(n), switches.quantile(0.5))
-		steady99.add(float64(n), a)
-		moving99.add(float64(n), b)
-	}
-	fmt.Printf("\nEvery idle connection was asked after each of %d upgrades, and answered. One more costs %.0f µs of moving and %.1f KiB of memory: "+
-		"a million would move in %.0f s.\n", s.rounds, moved.slope()*1e3, own.slope()*1024, moved.slope()*1e3)
-	return plots(s.out, "scale-idle",
-		chart{"Time to move", "idle connections", "ms", []named{{"", moved}}},
-		chart{"p99 of those who work", "idle connections", "ms", []named{{"steady", steady99}, {"while others move", moving99}}},
-		chart{"Switch", "idle connections", "ms", []named{{"", frozen}}},
-	)
-}
-
-var _ = slices.Max[[]int]
