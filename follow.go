@@ -92,7 +92,9 @@ func (f *follow) pump() (drained bool) {
 	if f.next == nil {
 		for n := f.fitting(); n > 0 && f.sendBatch(n); n = f.fitting() {
 		}
-		f.asking.more(len(f.queue) + len(f.sent))
+		if sockets.mode.Load() == modeFollow {
+			f.asking.more(len(f.queue) + len(f.sent))
+		}
 	}
 	// Counted last: what could not be sent is open here again.
 	return sockets.count() == 0 && len(f.queue) == 0 && len(f.sent) == 0

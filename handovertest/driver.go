@@ -101,12 +101,12 @@ func Drive(ctx context.Context, l Load) (*Driver, error) {
 }
 
 // Killed tells that the process was killed, at the instant just before the
-// signal was sent. Losses after it on connections that were in its ledger
-// count as lost in a crash.
+// signal was sent, and is dead. Losses after it on connections that were in its
+// ledger count as lost in a crash.
 func (d *Driver) Killed(pid int, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.deaths = append(d.deaths, death{pid, at})
+	d.deaths = append(d.deaths, death{pid, at, time.Now()})
 }
 
 // WaitAnswers waits until n more good answers have come. It fails at the end of

@@ -68,15 +68,31 @@ type entry struct {
 	left bool
 }
 
-// death is a process that was killed, and the instant before it was.
+// death is a process that was killed, the instant before it was, and one at which it was dead: on a busy machine the signal is sent, and
+// heeded by each of its threads, some time later.
 type death struct {
-	pid int
-	at  time.Time
+	pid      int
+	at, dead time.Time
 }
 
-// lastBreath is for how long a process may have gone on accepting after the instant of its death, which is the one before the
-// signal was sent. A pid that accepts later than that is another process's.
+// lastBreath is how far apart a death and what it did may seem: lines and losses are written down a little later than they come about.
+// A pid that accepts later than that is another process's.
 const lastBreath = 100 * time.Millisecond
+
+// longestDeath bounds what is believed of an instant at which a process was dead.
+const longestDeath = time.Second
+
+// over is when the process did nothing any more.
+func (d death) over() time.Time {
+	end := d.at.Add(lastBreath)
+	if dead := d.dead; dead.After(end) {
+		end = dead
+	}
+	if most := d.at.Add(longestDeath); end.After(most) {
+		end = most
+	}
+	return end
+}
 
 // ledger finds the process that held a connection. A connection is named by
 // its client's address and its life, because ports are used again.
@@ -152,7 +168,7 @@ func (l ledger) diedHolding(loss Loss, deaths []death) bool {
 	holder, left := l.holder(loss)
 	for _, d := range deaths {
 		held := left.IsZero() || !left.Before(d.at.Round(0))
-		if d.pid == holder.pid && holder.pid != 0 && held && !loss.At.Before(d.at) && !holder.at.After(d.at.Add(lastBreath)) {
+		if d.pid == holder.pid && holder.pid != 0 && held && !loss.At.Before(d.at) && !holder.at.After(d.over()) {
 			return true
 		}
 	}
@@ -169,7 +185,7 @@ func (l ledger) unwritten(loss Loss, deaths []death) bool {
 		return false
 	}
 	for _, d := range deaths {
-		if after := loss.At.Sub(d.at); after >= 0 && after < lastBreath && d.at.Sub(since).Abs() < lastBreath {
+		if !loss.At.Before(d.at) && loss.At.Before(d.over()) && d.at.Sub(since) < lastBreath && since.Before(d.over()) {
 			return true
 		}
 	}

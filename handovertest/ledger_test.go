@@ -26,17 +26,18 @@ func TestLossIsExplainedOnlyByTheDeathOfWhoHeldTheConnection(t *testing.T) {
 		deaths []death
 		want   bool
 	}{
-		"holder killed after it had let go":    {passedOn, []death{{2, at(290)}}, false},
-		"holder killed, who closed as it died": {passedOn, []death{{2, at(280)}}, true},
-		"holder killed before":                 {loss, []death{{3, at(290)}}, true},
-		"holder killed after":                  {loss, []death{{3, at(301)}}, false},
-		"one that had passed it on":            {loss, []death{{2, at(290)}}, false},
-		"holder of an earlier life":            {loss, []death{{1, at(290)}}, false},
-		"holder of a later life":               {loss, []death{{4, at(290)}}, false},
-		"other connection":                     {Loss{Local: "127.0.0.1:5001", Opened: at(100), At: at(300)}, []death{{3, at(290)}}, false},
-		"killed long before it was it":         {loss, []death{{3, at(20)}}, false},
+		"holder killed after it had let go":    {passedOn, []death{{pid: 2, at: at(290)}}, false},
+		"holder killed, who closed as it died": {passedOn, []death{{pid: 2, at: at(280)}}, true},
+		"holder killed before":                 {loss, []death{{pid: 3, at: at(290)}}, true},
+		"holder killed after":                  {loss, []death{{pid: 3, at: at(301)}}, false},
+		"one that had passed it on":            {loss, []death{{pid: 2, at: at(290)}}, false},
+		"holder of an earlier life":            {loss, []death{{pid: 1, at: at(290)}}, false},
+		"holder of a later life":               {loss, []death{{pid: 4, at: at(290)}}, false},
+		"other connection":                     {Loss{Local: "127.0.0.1:5001", Opened: at(100), At: at(300)}, []death{{pid: 3, at: at(290)}}, false},
+		"long in dying":                        {loss, []death{{pid: 3, at: at(20), dead: at(160)}}, true},
+		"killed long before it was it":         {loss, []death{{pid: 3, at: at(20)}}, false},
 		"nobody":                               {loss, nil, false},
-		"pid that a ledger never named":        {loss, []death{{0, at(290)}}, false},
+		"pid that a ledger never named":        {loss, []death{{pid: 0, at: at(290)}}, false},
 	} {
 		if got := book.diedHolding(c.loss, c.deaths); got != c.want {
 			t.Errorf("%s: %t, want %t", name, got, c.want)
@@ -55,19 +56,21 @@ func TestLossInPassingIsUnwrittenOnlyAtTheInstantOfAKill(t *testing.T) {
 		deaths  []death
 		want    bool
 	}{
-		"its receiver killed":                        {passedOn, at(1020), []death{{3, at(1010)}}, true},
-		"its receiver killed, its line late":         {[]entry{held, {pid: 2, at: at(1030), left: true}}, at(1020), []death{{3, at(1010)}}, true},
+		"its receiver killed":                        {passedOn, at(1020), []death{{pid: 3, at: at(1010)}}, true},
+		"its receiver killed, its line late":         {[]entry{held, {pid: 2, at: at(1030), left: true}}, at(1020), []death{{pid: 3, at: at(1010)}}, true},
+		"its receiver long in dying":                 {passedOn, at(1220), []death{{pid: 3, at: at(810), dead: at(1230)}}, true},
+		"its receiver dead before":                   {passedOn, at(1220), []death{{pid: 3, at: at(810), dead: at(1190)}}, false},
 		"nobody killed":                              {passedOn, at(1020), nil, false},
-		"killed after the loss":                      {passedOn, at(1020), []death{{3, at(1021)}}, false},
-		"killed long before the loss":                {passedOn, at(1200), []death{{3, at(1010)}}, false},
-		"killed long after it was passed on":         {passedOn, at(1220), []death{{3, at(1210)}}, false},
-		"its sender killed":                          {passedOn, at(1020), []death{{2, at(1010)}}, true},
-		"its sender killed long after":               {passedOn, at(1220), []death{{2, at(1210)}}, false},
-		"still held":                                 {[]entry{held}, at(1020), []death{{3, at(1010)}}, false},
-		"given up long after the loss":               {[]entry{held, {pid: 2, at: at(1200), left: true}}, at(1020), []death{{3, at(1010)}}, false},
-		"its receiver has written":                   {append(passedOn, entry{pid: 3, at: at(1005)}), at(1020), []death{{3, at(1010)}}, false},
-		"never written, and opened as one is killed": {nil, at(120), []death{{3, at(110)}}, true},
-		"never written, and opened long before":      {nil, at(1020), []death{{3, at(1010)}}, false},
+		"killed after the loss":                      {passedOn, at(1020), []death{{pid: 3, at: at(1021)}}, false},
+		"killed long before the loss":                {passedOn, at(1200), []death{{pid: 3, at: at(1010)}}, false},
+		"killed long after it was passed on":         {passedOn, at(1220), []death{{pid: 3, at: at(1210)}}, false},
+		"its sender killed":                          {passedOn, at(1020), []death{{pid: 2, at: at(1010)}}, true},
+		"its sender killed long after":               {passedOn, at(1220), []death{{pid: 2, at: at(1210)}}, false},
+		"still held":                                 {[]entry{held}, at(1020), []death{{pid: 3, at: at(1010)}}, false},
+		"given up long after the loss":               {[]entry{held, {pid: 2, at: at(1200), left: true}}, at(1020), []death{{pid: 3, at: at(1010)}}, false},
+		"its receiver has written":                   {append(passedOn, entry{pid: 3, at: at(1005)}), at(1020), []death{{pid: 3, at: at(1010)}}, false},
+		"never written, and opened as one is killed": {nil, at(120), []death{{pid: 3, at: at(110)}}, true},
+		"never written, and opened long before":      {nil, at(1020), []death{{pid: 3, at: at(1010)}}, false},
 	} {
 		loss := Loss{Local: here, Opened: at(100), At: c.lost}
 		if got := (ledger{here: c.entries}).unwritten(loss, c.deaths); got != c.want {

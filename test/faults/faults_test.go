@@ -155,8 +155,8 @@ func (r *run) struck(f fault, watch *handovertest.Watch) (pid int) {
 	nanos, _ := strconv.ParseInt(found[2], 10, 64)
 	switch f.signal {
 	case "KILL":
-		r.load.Killed(pid, time.Unix(0, nanos))
 		r.AwaitExit(pid)
+		r.load.Killed(pid, time.Unix(0, nanos))
 	case "STOP":
 		r.awaitStopped(pid) // it says that it will before it does
 		// The process stands still. If another one serves, it answers; if this one does, nobody can.
