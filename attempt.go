@@ -152,8 +152,9 @@ func (l *life) resumed(e event, why string) {
 	}
 	l.log.Error("successor taken back: this generation serves again", "attempt", a.number, "generation", l.generation,
 		"lost_connections", r.LostConnections, "error", a.reason)
-	if e != onDead {
-		l.send(&wire.Resumed{})
+	if e != onDead && !l.send(&wire.Resumed{}) {
+		// Standing by until it hears this, it would accept at this process's end, whoever serves then.
+		l.kill(e, "it cannot be told that this generation serves again")
 	}
 	l.conclude(r, fmt.Errorf("%w: %w", ErrResumed, a.reason))
 	l.releasePeer(e == onDead)

@@ -80,12 +80,12 @@ func (f *follow) pump() (drained bool) {
 	captured := sockets.collect()
 	f.queue = append(f.queue, captured...)
 	f.asking.came(captured)
-	if f.target == nil && len(f.queue) > 0 {
+	if (f.target == nil || f.next != nil) && len(f.queue) > 0 {
 		f.keep(f.queue)
 		f.queue = nil
 		return false
 	}
-	if f.target != nil && !f.pause.IsZero() && !time.Now().Before(f.pause) { // without one, a capture would only come back
+	if f.target != nil && f.next == nil && !f.pause.IsZero() && !time.Now().Before(f.pause) { // without one, a capture would only come back
 		f.pause = time.Time{}
 		f.become(modeFollow)
 	}
@@ -274,7 +274,9 @@ func (f *follow) redirect(frame *wire.Frame, m *wire.Redirect) {
 	}
 	if len(f.sent) == 0 {
 		f.turn()
+		return
 	}
+	f.become(modeStay) // verdicts may be long in coming, and nothing else is to wait for them
 }
 
 // turn makes next the target.

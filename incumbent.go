@@ -229,9 +229,18 @@ func (l *life) freeze() {
 		close(a.frozen)
 		switch {
 		case err == nil:
-			l.happen(onFrozen, "")
+			l.froze(a, onFrozen, "")
 		case ctx.Err() == nil:
-			l.happen(onFreezeFailed, err.Error())
+			l.froze(a, onFreezeFailed, err.Error())
+		}
+	})
+}
+
+// froze posts what came of the freeze for an attempt. Late, when it was thawed meanwhile, it must not be taken for that of the next.
+func (l *life) froze(a *attempt, e event, why string) {
+	l.post(func() {
+		if l.attempt == a {
+			l.raise(e, why)
 		}
 	})
 }

@@ -365,8 +365,8 @@ func (l *life) tick() {
 	if !l.timer.expired() {
 		return
 	}
-	// What the peer has sent in time may not have reached this loop yet.
-	if l.peer != nil && (len(l.inbox) > 0 || l.peer.Link.Pending()) && l.timer.postpone() {
+	// What the peer has sent in time may not have reached this loop yet, nor its death, which leads elsewhere than its silence.
+	if l.peer != nil && (len(l.inbox) > 0 || l.peer.Link.Pending() || l.peer.Process.Ended()) && l.timer.postpone() {
 		return
 	}
 	l.raise(onDeadline, fmt.Sprintf("nothing came within %s", l.timer.length))

@@ -279,6 +279,7 @@ var incumbentLife = []transition{
 	{probation, onDead, serving, do(doThaw, doResumed)},
 
 	{reclaiming, onReturned, serving, do(doThaw, doResumed)},
+	{reclaiming, onReturn, reclaiming, nil}, // it crossed RESUME, which grants it
 	{reclaiming, onEOF, fencing, do(doKill)},
 	{reclaiming, onDeadline, fencing, do(doKill)},
 	{reclaiming, onDead, serving, do(doThaw, doResumed)},
@@ -300,7 +301,11 @@ var incumbentLife = []transition{
 
 var lifecycle = index(successorLife, incumbentLife)
 
-func index(tables ...[]transition) (t [states][events]*transition) {
+// lives are lifecycles, indexed.
+type lives [states][events]*transition
+
+func index(tables ...[]transition) *lives {
+	t := &lives{}
 	for _, table := range tables {
 		for i := range table {
 			row := &table[i]
@@ -316,9 +321,12 @@ func index(tables ...[]transition) (t [states][events]*transition) {
 // next is the one transition function. Where a state has no row for an event, ok is false: a wish to end, or
 // a failure, is then kept until a state that has one, a frame breaks the link that it came on, and anything else came too
 // late to matter.
-func next(s state, e event) (t transition, ok bool) {
-	if row := lifecycle[s][e]; row != nil {
+func (l *lives) next(s state, e event) (t transition, ok bool) {
+	if row := l[s][e]; row != nil {
 		return *row, true
 	}
 	return transition{}, false
 }
+
+// next is the transition of this build's generations.
+func next(s state, e event) (t transition, ok bool) { return lifecycle.next(s, e) }

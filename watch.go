@@ -61,9 +61,10 @@ func (w *watch) tick(lost time.Duration) {
 	w.pass()
 }
 
-// pass ends probation, when its time is over, the successor has answered since, and the last check has passed.
+// pass ends probation, when its time is over, the successor has answered since, and the last check has passed. One that has died
+// after its answer is taken back: its death is about to be reported.
 func (w *watch) pass() {
-	if w.last != 0 && w.answered >= w.last && w.passed && !w.held() {
+	if w.last != 0 && w.answered >= w.last && w.passed && !w.held() && !w.life.peer.Process.Ended() {
 		w.life.raise(onPassed, "")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"time"
@@ -173,15 +174,20 @@ func readSaved(v string, config Config) (*saved, error) {
 	}
 	f := os.NewFile(uintptr(fd), "keeper state")
 	defer func() { _ = f.Close() }()
+	return decodeSaved(f, config.Name)
+}
+
+// decodeSaved reads what the keeper of a service has written.
+func decodeSaved(from io.Reader, service string) (*saved, error) {
 	s := &saved{}
-	if err := json.NewDecoder(f).Decode(s); err != nil {
+	if err := json.NewDecoder(from).Decode(s); err != nil {
 		return nil, fmt.Errorf("read what the keeper before this one knew: %w", err)
 	}
 	if s.Version != savedVersion {
 		return nil, fmt.Errorf("the keeper before this one writes its state in version %d, this one reads %d: restart the keeper instead", s.Version, savedVersion)
 	}
-	if s.Name != config.Name {
-		return nil, fmt.Errorf("the keeper before this one keeps service %q, this one %q", s.Name, config.Name)
+	if s.Name != service {
+		return nil, fmt.Errorf("the keeper before this one keeps service %q, this one %q", s.Name, service)
 	}
 	return s, nil
 }

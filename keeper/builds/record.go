@@ -3,6 +3,7 @@ package builds
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -73,17 +74,20 @@ func loadBuild(store, digest string) Build {
 }
 
 func readRecord(dir string) (record, error) {
-	var r record
 	f, err := os.Open(filepath.Join(dir, recordName))
 	if err != nil {
-		return r, err
+		return record{}, err
 	}
 	defer f.Close()
-	if err := json.NewDecoder(io.LimitReader(f, maxRecord)).Decode(&r); err != nil {
-		return r, err
+	return decodeRecord(f)
+}
+
+func decodeRecord(from io.Reader) (r record, err error) {
+	if err := json.NewDecoder(io.LimitReader(from, maxRecord)).Decode(&r); err != nil {
+		return record{}, fmt.Errorf("read a record: %w", err)
 	}
 	if r.Version > recordVersion || r.Version < 1 {
-		return r, errors.New("a record of another version")
+		return record{}, fmt.Errorf("a record of version %d: this build knows %d", r.Version, recordVersion)
 	}
 	return r, nil
 }
