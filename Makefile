@@ -56,12 +56,12 @@ fuzz: ## each fuzz target for FUZZTIME
 		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit; \
 	done
 
-soak: ## the end-to-end tests under faults for SOAK, each run recorded in docs/results/soak.md
+soak: ## every fault at random for SOAK, from SEED; each run is recorded in docs/results/soak.md
 	@go test -list Soak ./test/... | grep '^Test' || { echo "no soak test to run" >&2; exit 1; }
-	@mkdir -p docs/results
-	HANDOVER_SOAK=full HANDOVER_SOAK_TIME=$(SOAK) HANDOVER_SEED=$(SEED) \
+	@mkdir -p docs/results bin; rm -f bin/soak.txt
+	HANDOVER_SOAK_TIME=$(SOAK) HANDOVER_SEED=$(SEED) HANDOVER_SOAK_SUMMARY=$(CURDIR)/bin/soak.txt \
 		go test -race -count=1 -timeout 0 -v -run Soak ./test/... && result=passed || result=failed; \
-	echo "- $$(date -u +%F) commit $$(git describe --always --dirty) seed $(SEED) for $(SOAK): $$result" >> docs/results/soak.md; \
+	echo "- $$(date -u +%F) commit $$(git describe --always --dirty) seed $(SEED) for $(SOAK): $$result; $$(cat bin/soak.txt)" >> docs/results/soak.md; \
 	test $$result = passed
 
 bench: ## what handover costs: the served request, migration

@@ -28,6 +28,10 @@ func (l *life) happened(r peer.Report) {
 		l.drainerFrame(r.Peer, r.Frame)
 	case mine && r.On == peer.Died && l.state == joining && !l.offer.heard && (l.ofKeeper || l.process.door.answered()):
 		l.raise(onAbort, "who was to make an offer has died, and another generation may serve")
+	case mine && l.state == returning && l.returned && (r.On == peer.LinkEnded || r.Unheard):
+		// RESUMED cannot come any more, and the incumbent lived when the link broke: it has served since, or is about to. When it dies,
+		// another may have succeeded it.
+		l.raise(onResumed, r.Why)
 	case mine:
 		l.raise(endings[r.On], r.Why)
 	case r.On == peer.LinkEnded:
@@ -74,6 +78,9 @@ func (l *life) frame(f *wire.Frame) {
 	case *wire.Verdicts:
 		l.follow.verdicts(m)
 	case *wire.Redirect:
+		if l.state == returning { // RESUMED was lost: who redirects has served since, and another does now
+			l.step(onResumed, "redirected")
+		}
 		l.follow.redirect(f, m)
 	case *wire.Upgrade:
 		l.askedToUpgrade(l.peer, f)

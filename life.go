@@ -39,6 +39,7 @@ type life struct {
 	doubtful   []arrivals   // their sender could not be told
 	emptying   int          // listeners that are being emptied
 	passedOn   bool         // an upgrade signal, and no answer has come yet
+	returned   bool         // RETURNED was sent
 	ended      bool         // a person has told this generation to end
 
 	inbox chan peer.Report
@@ -186,6 +187,7 @@ func (l *life) act(a action, e event, why string) {
 	case doGiveBack:
 		l.giveBack(why)
 	case doReturned:
+		l.returned = true
 		l.send(&wire.Returned{})
 	case doFollow:
 		l.release()

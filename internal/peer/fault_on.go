@@ -16,7 +16,12 @@ import (
 )
 
 // faulty strikes this process at a frame, once in the life of a family of processes: the file that HANDOVER_FAULT names
-// says where and how, in four words: "send" or "receive", the frame, "before", "within" or "after", "KILL" or "STOP".
+// says where and how, in four words: "send" or "receive", the frame, where in it, and what happens there.
+//
+//	KILL, STOP  before, within or after the frame: to the process
+//	DELAY       by that time: it is sent late, by who does nothing else meanwhile, or arrives late
+//	CORRUPT     a bit of the magic, kind, length or body is another; or the frame is cut short, or sent twice
+//
 // Whoever renames the file first strikes, and says so.
 func faulty(t wire.Transport) wire.Transport {
 	path := os.Getenv("HANDOVER_FAULT")
@@ -25,12 +30,12 @@ func faulty(t wire.Transport) wire.Transport {
 	if err != nil || len(words) != 4 {
 		return t
 	}
-	return &fault{Transport: t, path: path, direction: words[0], frame: words[1], moment: words[2], signal: words[3]}
+	return &fault{Transport: t, path: path, content: string(b), direction: words[0], frame: words[1], moment: words[2], effect: words[3]}
 }
 
 type fault struct {
 	wire.Transport
-	path, direction, frame, moment, signal string
+	path, content, direction, frame, moment, effect string
 
 	mu   sync.Mutex
 	due  bool   // the frame was received: strike when it has been handled
@@ -41,8 +46,15 @@ func (f *fault) Send(p []byte, fds []int) error {
 	if f.direction != "send" || kindOf(p) != f.frame {
 		return f.Transport.Send(p, fds)
 	}
+	if f.effect == "CORRUPT" {
+		return f.corrupt(p, fds)
+	}
 	if f.moment == "before" {
 		f.strike()
+	}
+	if f.effect == "DELAY" && f.strike() {
+		f.wait()
+		_ = f.SetWriteDeadline(time.Now().Add(wire.SendTimeout)) // it was set before
 	}
 	if f.moment == "within" {
 		if err := f.Transport.Send(p[:len(p)/2], fds); err != nil {
@@ -56,6 +68,35 @@ func (f *fault) Send(p []byte, fds []int) error {
 		f.strike()
 	}
 	return err
+}
+
+// corrupt sends the frame as it should not be. The attempt's number stands in for the body of a frame that has none.
+func (f *fault) corrupt(p []byte, fds []int) error {
+	if !f.strike() {
+		return f.Transport.Send(p, fds)
+	}
+	bad := append([]byte(nil), p...)
+	body := 11
+	if len(p) > 16 {
+		body = 16
+	}
+	switch f.moment {
+	case "magic":
+		bad[0] ^= 1
+	case "kind":
+		bad[4] ^= 1
+	case "length":
+		bad[15] ^= 1
+	case "body":
+		bad[body] ^= 1
+	case "cut":
+		bad = bad[:len(bad)/2]
+	case "twice":
+		if err := f.Transport.Send(p, fds); err != nil {
+			return err
+		}
+	}
+	return f.Transport.Send(bad, fds)
 }
 
 func (f *fault) Recv(p []byte) (n int, fds []int, lost bool, err error) {
@@ -76,8 +117,8 @@ func (f *fault) Recv(p []byte) (n int, fds []int, lost bool, err error) {
 		if kindOf(f.seen) == f.frame {
 			if f.moment == "after" {
 				f.due = true
-			} else {
-				f.strike()
+			} else if f.strike() && f.effect == "DELAY" {
+				f.wait()
 			}
 		}
 		f.seen = f.seen[whole:]
@@ -87,16 +128,30 @@ func (f *fault) Recv(p []byte) (n int, fds []int, lost bool, err error) {
 
 func kindOf(p []byte) string { return wire.Kind(binary.BigEndian.Uint16(p[4:])).String() }
 
-func (f *fault) strike() {
+func (f *fault) wait() {
+	d, err := time.ParseDuration(f.moment)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "fault: delay by %q: %v\n", f.moment, err)
+	}
+	<-time.After(d)
+}
+
+// strike reports whether it is this process that does, now. A fault that is no longer that of the file is over.
+func (f *fault) strike() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if b, err := os.ReadFile(f.path); err != nil || string(b) != f.content {
+		return false
+	}
 	if os.Rename(f.path, fmt.Sprintf("%s.%d", f.path, os.Getpid())) != nil {
-		return // it has struck already
+		return false // it has struck already
 	}
 	fmt.Fprintf(os.Stderr, "msg=%q pid=%d at=%d\n", "fault strikes", os.Getpid(), time.Now().UnixNano())
-	signal := syscall.SIGKILL
-	if f.signal == "STOP" {
-		signal = syscall.SIGSTOP
+	switch f.effect {
+	case "KILL":
+		_ = platform.Strike(syscall.SIGKILL)
+	case "STOP":
+		_ = platform.Strike(syscall.SIGSTOP)
 	}
-	_ = platform.Strike(signal)
+	return true
 }

@@ -43,6 +43,8 @@ type Report struct {
 	Frame *wire.Frame // of Spoke; its descriptors are the receiver's
 	Fault error       // of Spoke: a frame that this build does not know and must not ignore; the link still works
 	Why   string      // how the process ended, what broke the link
+	// Unheard is, of LinkEnded and Died, whether the link was broken by what came: what was said after that is not known.
+	Unheard bool
 
 	process Process // of LinkEnded and Died: which was waited for
 }
@@ -145,19 +147,20 @@ func (p *Peer) waitForProcess() {
 		case <-ctx.Done():
 			return
 		}
+		unheard := errors.Is(p.ended, wire.ErrMalformed) || errors.Is(p.ended, wire.ErrTooLarge)
 		outlived := time.NewTimer(deathAfterEnd)
 		defer outlived.Stop()
 		select {
 		case how, dead := <-died:
 			if dead {
-				p.report(Report{On: Died, Why: how, process: process})
+				p.report(Report{On: Died, Why: how, Unheard: unheard, process: process})
 			}
 			return
 		case <-outlived.C:
-			p.report(Report{On: LinkEnded, Why: p.ended.Error(), process: process})
+			p.report(Report{On: LinkEnded, Why: p.ended.Error(), Unheard: unheard, process: process})
 		}
 		if how, dead := <-died; dead {
-			p.report(Report{On: Died, Why: how, process: process})
+			p.report(Report{On: Died, Why: how, Unheard: unheard, process: process})
 		}
 	}()
 }

@@ -65,8 +65,9 @@ func (p *Pidfd) Dead() bool {
 		return false
 	}
 	var dead bool
-	err = raw.Control(func(fd uintptr) { dead = pidfdDead(int(fd)) })
-	return err == nil && dead
+	var unknown error
+	err = raw.Control(func(fd uintptr) { dead, unknown = pidfdDead(int(fd)) })
+	return err == nil && unknown == nil && dead
 }
 
 // Wait returns nil when the process has ended, be it long ago, or an error that wraps ctx.Err() when ctx ends first, or
@@ -82,9 +83,33 @@ func (p *Pidfd) Wait(ctx context.Context) error {
 	if err != nil {
 		return p.waited(err)
 	}
-	return p.waited(interruptible(ctx, p.file, func() error {
-		return raw.Read(func(fd uintptr) bool { return pidfdDead(int(fd)) })
-	}))
+	return p.waited(interruptible(ctx, p.file, func() error { return awaitDeath(ctx, raw) }))
+}
+
+// askAgain is the time after which a kernel that could not be asked is asked again.
+const askAgain = 100 * time.Millisecond
+
+// awaitDeath waits in the poller, which tells of a death once: if the kernel cannot be asked then whether it is one (poll(2) answers
+// EINVAL where a limit of no descriptors at all is set), nobody would wake this process again.
+func awaitDeath(ctx context.Context, raw syscall.RawConn) error {
+	for {
+		var dead bool
+		var unknown error
+		err := raw.Read(func(fd uintptr) bool {
+			dead, unknown = pidfdDead(int(fd))
+			return dead || unknown != nil
+		})
+		if err != nil || unknown == nil {
+			return err
+		}
+		again := time.NewTimer(askAgain)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return ctx.Err()
+		}
+	}
 }
 
 // waited lets a death that is a fact win over a ctx that ended meanwhile.

@@ -45,7 +45,7 @@ func fdinfoPid(fd int) (int, error) {
 	return 0, errors.New("it is not a pidfd")
 }
 
-func pidfdDead(fd int) bool { return pollNow(fd, unix.POLLIN) }
+func pidfdDead(fd int) (bool, error) { return pollNow(fd, unix.POLLIN) }
 
 const killSignal = int(unix.SIGKILL)
 

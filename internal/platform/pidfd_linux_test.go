@@ -55,6 +55,31 @@ func TestPidfdSaysDeadOnlyAfterTheProcessEnded(t *testing.T) {
 	}
 }
 
+// TestDeathIsLearntOfWhenNoDescriptorIsAllowed: poll(2) cannot be used at the instant of the death. Guard: awaitDeath asks again.
+func TestDeathIsLearntOfWhenNoDescriptorIsAllowed(t *testing.T) {
+	leaksNothing(t)
+	cmd, _ := start(t, "echo")
+	p, err := OpenPidfd(cmd.Process.Pid)
+	must(t, err)
+	defer p.Close()
+	waited := make(chan error, 1)
+	go func() { waited <- p.Wait(t.Context()) }()
+	var before unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
+	must(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: before.Max}, nil))
+	err = p.Kill()
+	blind := time.NewTimer(50 * time.Millisecond) // in which the poller has told of the death
+	<-blind.C
+	must(t, errors.Join(err, unix.Prlimit(0, unix.RLIMIT_NOFILE, &before, nil)))
+	select {
+	case err := <-waited:
+		must(t, err)
+	case <-within(t, patience).Done():
+		t.Error("nobody learns of the death")
+	}
+	_ = cmd.Wait() // killed
+}
+
 func TestStoppedProcessIsNotDead(t *testing.T) {
 	leaksNothing(t)
 	cmd, _ := start(t, "echo")

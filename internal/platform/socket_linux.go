@@ -140,7 +140,7 @@ func readable(c syscall.Conn) bool {
 	}
 	var ready bool
 	err = raw.Control(func(fd uintptr) {
-		ready = pollNow(int(fd), unix.POLLIN|unix.POLLRDHUP)
+		ready, _ = pollNow(int(fd), unix.POLLIN|unix.POLLRDHUP)
 	})
 	return err == nil && ready
 }
@@ -159,13 +159,13 @@ func unsent(c syscall.Conn) bool {
 
 // pollNow reports whether one of events, a hang-up or an error is pending on fd. A descriptor that is not open is not
 // ready: nothing is known of it.
-func pollNow(fd int, events int16) bool {
+func pollNow(fd int, events int16) (bool, error) {
 	set := []unix.PollFd{{Fd: int32(fd), Events: events}}
 	for {
 		_, err := unix.Poll(set, 0)
 		if err == unix.EINTR {
 			continue
 		}
-		return err == nil && set[0].Revents&(events|unix.POLLHUP|unix.POLLERR) != 0
+		return err == nil && set[0].Revents&(events|unix.POLLHUP|unix.POLLERR) != 0, os.NewSyscallError("poll", err)
 	}
 }

@@ -89,7 +89,7 @@ func openPidfd(int) (int, error) { return -1, unsupported("pidfd") }
 
 func preparePidfd(int) (int, error) { return 0, unsupported("pidfd") }
 
-func pidfdDead(int) bool { return false }
+func pidfdDead(int) (bool, error) { return false, nil }
 
 const killSignal = 9
 

@@ -22,10 +22,10 @@ import (
 )
 
 // fault is where and how a process is struck: see faulty in the library.
-type fault struct{ direction, frame, moment, signal string }
+type fault struct{ direction, frame, moment, effect string }
 
 func (f fault) String() string {
-	return strings.Join([]string{f.direction, f.frame, f.moment, f.signal}, " ")
+	return strings.Join([]string{f.direction, f.frame, f.moment, f.effect}, " ")
 }
 
 // build returns the service with faults compiled in, and with a flaw of its own if one is named.
@@ -62,9 +62,9 @@ func start(t *testing.T, env ...string) *run {
 
 func startWith(t *testing.T, clients handovertest.Clients, env ...string) *run {
 	t.Helper()
-	address := handovertest.FreeAddress(t)
+	address, reader := handovertest.FreeAddress(t), newReader()
 	service := handovertest.Start(t, handovertest.Service{
-		Path: build(t, ""), Address: address, Network: "tcp",
+		Path: build(t, ""), Address: address, Network: "tcp", Output: reader,
 		Env: append([]string{
 			"ADDR=" + address, "HANDOVER_PROBATION=300ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_CHECK_TIMEOUT=1s",
 			"HANDOVER_DRAIN_TIMEOUT=20s", "GORACE=atexit_sleep_ms=0",
@@ -79,6 +79,7 @@ func startWith(t *testing.T, clients handovertest.Clients, env ...string) *run {
 	if r.load, err = handovertest.Drive(t.Context(), load); err != nil {
 		t.Fatal(err)
 	}
+	reader.drives(r.load)
 	return r
 }
 
@@ -153,7 +154,7 @@ func (r *run) struck(f fault, watch *handovertest.Watch) (pid int) {
 	found := strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))
 	pid, _ = strconv.Atoi(found[1])
 	nanos, _ := strconv.ParseInt(found[2], 10, 64)
-	switch f.signal {
+	switch f.effect {
 	case "KILL":
 		r.AwaitExit(pid)
 		r.load.Killed(pid, time.Unix(0, nanos))
@@ -198,7 +199,7 @@ func strike(t *testing.T, f fault) {
 	r.upgrade()
 	pid := r.struck(f, watch)
 	t.Logf("%s: pid %d; %s", f, pid, r.settle())
-	r.crash = f.signal == "KILL" && beforeListeners(f)
+	r.crash = f.effect == "KILL" && beforeListeners(f)
 	r.finish()
 }
 
@@ -248,7 +249,7 @@ func strikeReturn(t *testing.T, f fault) {
 	struck := r.struck(f, watch)
 	t.Logf("%s: pid %d; %s", f, struck, r.settle())
 	r.Swap(build(t, ""))
-	if f.signal == "STOP" {
+	if f.effect == "STOP" {
 		for _, c := range idle {
 			c.Ask("/?id=again")
 			c.Answer()
@@ -272,7 +273,7 @@ func grid(t *testing.T, frames []string, run func(*testing.T, fault), leaveOut f
 		} {
 			for _, signal := range []string{"KILL", "STOP"} {
 				f := f
-				f.signal = signal
+				f.effect = signal
 				if leaveOut != nil && leaveOut(f) {
 					continue
 				}
@@ -299,7 +300,7 @@ func TestStruckWhileConnectionsFollow(t *testing.T) {
 // the handover is final. See TestKilledAfterFinalDrainersGoOn.
 func killsTheService(f fault) bool {
 	receiver := f.direction == "receive" && (f.frame == "FINAL" || f.frame == "CONN" || f.frame == "GONE")
-	return f.signal == "KILL" && (receiver || f.direction == "send" && f.frame == "CONN_ACK")
+	return f.effect == "KILL" && (receiver || f.direction == "send" && f.frame == "CONN_ACK")
 }
 
 // TestStruckWhileTakenBack does so while a successor whose work fails returns what it was given.
@@ -314,7 +315,7 @@ func leavesNobody(f fault) bool {
 	// Killed once it has said that it serves again, it is the service.
 	service := f.direction == "send" && (f.frame == "RESUMED" && f.moment == "after" || f.frame == "CONN_ACK") ||
 		f.direction == "receive" && (f.frame == "CONN" || f.frame == "GONE" || f.frame == "RETURNED" && f.moment == "after")
-	return f.signal == "KILL" && (alone || service)
+	return f.effect == "KILL" && (alone || service)
 }
 
 // TestKilledAfterFinalDrainersGoOn kills the successor after FINAL: that is a crash of the service, but what it had not

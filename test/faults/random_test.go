@@ -26,32 +26,18 @@ func TestStruckAtRandomInstantsTheServiceGoesOn(t *testing.T) {
 	if os.Getenv("HANDOVER_COUNT") == "full" {
 		rounds = 300
 	}
-	randomStrikes(t, func(round int) bool { return round < rounds })
-}
-
-// TestSoakRandomStrikes goes on for HANDOVER_SOAK_TIME; without it, for a few rounds.
-func TestSoakRandomStrikes(t *testing.T) {
-	span, err := time.ParseDuration(os.Getenv("HANDOVER_SOAK_TIME"))
-	if err != nil {
-		randomStrikes(t, func(round int) bool { return round < 3 })
-		return
-	}
-	until := time.Now().Add(span)
-	randomStrikes(t, func(int) bool { return time.Now().Before(until) })
+	randomStrikes(t, rounds)
 }
 
 var started = regexp.MustCompile(`msg="handover begins: the successor is started".* pid=(\d+)`)
 
-func randomStrikes(t *testing.T, more func(round int) bool) {
-	seed, err := strconv.ParseUint(os.Getenv("HANDOVER_SEED"), 10, 64)
-	if err != nil {
-		seed = rand.Uint64()
-	}
-	t.Logf("seed %d", seed)
+func randomStrikes(t *testing.T, rounds int) {
+	t.Helper()
+	seed := seed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	var r *run
 	counts := map[string]int{}
-	for round := 0; more(round); round++ {
+	for round := range rounds {
 		if r == nil || round%30 == 0 { // a fresh service now and then keeps ledger and log short
 			if r != nil {
 				r.finish()

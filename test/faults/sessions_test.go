@@ -157,7 +157,7 @@ func (r *run) judgeSessions(f fault, all *sessions) {
 	}
 	lost := all.end()
 	most := 0
-	if f.signal == "KILL" {
+	if f.effect == "KILL" {
 		switch {
 		case f.frame == "GONE":
 		case f.frame == "CONN" && f.moment != "after":

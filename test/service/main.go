@@ -23,6 +23,7 @@ import (
 
 	"github.com/handover-go/handover"
 	"github.com/handover-go/handover/handovertest"
+	_ "github.com/handover-go/handover/test/internal/clock" // jumps in builds that want it to
 	"github.com/handover-go/handover/test/traffic"
 )
 
@@ -45,6 +46,7 @@ var (
 	//   sessionsonly  knows them, and listens nowhere for new ones
 	//   spin          from a request of id=spin on, no request has an answer, and each keeps a processor busy
 	//   impatient     never calls Run; calls Upgrade at each SIGHUP, and says what comes of it
+	//   appended      what its file says behind the program, see appended
 	flaw string
 )
 
@@ -53,6 +55,13 @@ func main() {
 	if err := withoutNetAdmin(); err != nil {
 		slog.Error("privileges not given up", "error", err)
 		os.Exit(1)
+	}
+	if flaw == "appended" {
+		var err error
+		if flaw, err = appended(); err != nil {
+			slog.Error("flaw not read", "error", err)
+			os.Exit(1)
+		}
 	}
 	if flaw == "exit" {
 		os.Exit(1)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/relay"
 )
 
 // TestUpgradesBehindANetworkThatJittersLoseNothing: all that clients and service say to each other arrives after 5 to 50 ms, so that
@@ -15,10 +16,10 @@ func TestUpgradesBehindANetworkThatJittersLoseNothing(t *testing.T) {
 	t.Parallel()
 	const upgrades = 12
 	const least, most = 5 * time.Millisecond, 50 * time.Millisecond
-	var between *relay
+	var between *relay.Relay
 	r := start(t, handovertest.Build(t, "../service"), func(address string) string {
-		between = startRelay(t, address, least, most)
-		return between.address()
+		between = relay.Start(t, address, least, most)
+		return between.Address()
 	})
 	if final := r.attempts(upgrades, r.pause(10*time.Millisecond)); final != upgrades {
 		t.Errorf("%d of %d upgrades were final", final, upgrades)
@@ -30,8 +31,8 @@ func TestUpgradesBehindANetworkThatJittersLoseNothing(t *testing.T) {
 	if report.Latency.P50 < 2*least {
 		t.Errorf("half of the requests took less than %s: they came another way", report.Latency.P50)
 	}
-	t.Logf("%d bytes in %d pieces, each %s late", between.carried.Load(), between.pieces.Load(),
-		time.Duration(between.waited.Load()/between.pieces.Load()).Round(time.Millisecond))
+	bytes, pieces, late := between.Carried()
+	t.Logf("%d bytes in %d pieces, each %s late", bytes, pieces, late.Round(time.Millisecond))
 }
 
 // pause returns a function that waits for that time.

@@ -1,6 +1,5 @@
-//go:build linux
-
-package strain
+// Package relay is a network of changing delay between a test's clients and its service.
+package relay
 
 import (
 	"errors"
@@ -13,28 +12,27 @@ import (
 	"time"
 )
 
-// relay is a network of changing delay: it carries each connection to an address, and whatever is sent on it arrives after a random
+// Relay is a network of changing delay: it carries each connection to an address, and whatever is sent on it arrives after a random
 // time, in order. An end of one side reaches the other as an end, a reset as a reset.
-type relay struct {
-	t       *testing.T
+type Relay struct {
 	ln      *net.TCPListener
 	to      string
 	delay   [2]time.Duration // least and most
 	ended   chan struct{}
 	done    sync.WaitGroup
-	carried atomic.Int64 // bytes
+	carried atomic.Int64
 	waited  atomic.Int64 // the delays of all pieces
 	pieces  atomic.Int64
 }
 
-// startRelay starts one that ends with the test.
-func startRelay(t *testing.T, to string, least, most time.Duration) *relay {
+// Start starts one that ends with the test.
+func Start(t testing.TB, to string, least, most time.Duration) *Relay {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{t: t, ln: ln.(*net.TCPListener), to: to, delay: [2]time.Duration{least, most}, ended: make(chan struct{})}
+	r := &Relay{ln: ln.(*net.TCPListener), to: to, delay: [2]time.Duration{least, most}, ended: make(chan struct{})}
 	r.done.Go(r.accept)
 	t.Cleanup(func() {
 		close(r.ended)
@@ -44,9 +42,16 @@ func startRelay(t *testing.T, to string, least, most time.Duration) *relay {
 	return r
 }
 
-func (r *relay) address() string { return r.ln.Addr().String() }
+// Address is where clients connect.
+func (r *Relay) Address() string { return r.ln.Addr().String() }
 
-func (r *relay) accept() {
+// Carried tells how many bytes it has carried, in how many pieces, and how late each was.
+func (r *Relay) Carried() (bytes, pieces int64, late time.Duration) {
+	pieces = r.pieces.Load()
+	return r.carried.Load(), pieces, time.Duration(r.waited.Load() / max(pieces, 1))
+}
+
+func (r *Relay) accept() {
 	for {
 		from, err := r.ln.AcceptTCP()
 		if err != nil {
@@ -57,11 +62,11 @@ func (r *relay) accept() {
 }
 
 // carry carries one connection, to its end on both sides.
-func (r *relay) carry(client *net.TCPConn) {
+func (r *Relay) carry(client *net.TCPConn) {
 	defer client.Close()
 	c, err := net.Dial("tcp", r.to)
 	if err != nil {
-		client.SetLinger(0) // to the client, as if it had been refused
+		_ = client.SetLinger(0) // to the client, as if it had been refused
 		return
 	}
 	service := c.(*net.TCPConn)
@@ -92,7 +97,7 @@ type piece struct {
 // inFlight is how many pieces may be on their way in one direction: the sender waits then, as it does for a full window.
 const inFlight = 64
 
-func (r *relay) oneWay(from, to *net.TCPConn) {
+func (r *Relay) oneWay(from, to *net.TCPConn) {
 	line := make(chan piece, inFlight)
 	r.done.Go(func() { r.read(from, line) })
 	for p := range line {
@@ -101,22 +106,22 @@ func (r *relay) oneWay(from, to *net.TCPConn) {
 		}
 		if p.err == nil {
 			if _, err := to.Write(p.bytes); err != nil {
-				from.SetLinger(0)
+				_ = from.SetLinger(0)
 				from.Close()
 			}
 			continue
 		}
 		if !errors.Is(p.err, io.EOF) {
-			to.SetLinger(0)
+			_ = to.SetLinger(0)
 			to.Close()
 			continue
 		}
-		to.CloseWrite()
+		_ = to.CloseWrite()
 	}
 }
 
 // read puts what comes on the line, with the time at which it arrives: not before what was sent earlier.
-func (r *relay) read(from *net.TCPConn, line chan<- piece) {
+func (r *Relay) read(from *net.TCPConn, line chan<- piece) {
 	defer close(line)
 	var last time.Time
 	for {
