@@ -28,9 +28,9 @@ func (l *life) happened(r peer.Report) {
 		l.drainerFrame(r.Peer, r.Frame)
 	case mine && r.On == peer.Died && l.state == joining && !l.offer.heard && (l.ofKeeper || l.process.door.answered()):
 		l.raise(onAbort, "who was to make an offer has died, and another generation may serve")
-	case mine && l.state == returning && l.returned && (r.On == peer.LinkEnded || r.Unheard):
-		// RESUMED cannot come any more, and the incumbent lived when the link broke: it has served since, or is about to. When it dies,
-		// another may have succeeded it.
+	case mine && l.state == returning && l.returned && r.Unheard:
+		// RESUMED may have come, and was not understood: the incumbent has served since, and when it dies another may have succeeded it.
+		// Had it found the link broken itself, it would have killed this process.
 		l.raise(onResumed, r.Why)
 	case mine:
 		l.raise(endings[r.On], r.Why)
