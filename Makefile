@@ -64,8 +64,8 @@ soak: ## the end-to-end tests under faults for SOAK, each run recorded in docs/r
 	echo "- $$(date -u +%F) commit $$(git describe --always --dirty) seed $(SEED) for $(SOAK): $$result" >> docs/results/soak.md; \
 	test $$result = passed
 
-bench: ## what handover costs: the served request, migration
-	cd bench && go run .
+bench: ## side by side with other libraries and proxies, into docs/results/bench.md; about 20 minutes, on an idle machine
+	cd bench && go run . -out ../docs/results/bench.md
 
 cover: ## coverage of the library by the tests of all modules
 	@mkdir -p bin
