@@ -64,8 +64,8 @@ soak: ## every fault at random for SOAK, from SEED; each run is recorded in docs
 	echo "- $$(date -u +%F) commit $$(git describe --always --dirty) seed $(SEED) for $(SOAK): $$result; $$(cat bin/soak.txt)" >> docs/results/soak.md; \
 	test $$result = passed
 
-bench: ## what handover costs: the served request, migration
-	cd bench && go run .
+bench: ## side by side with other libraries and proxies, into docs/results/bench.md; about 20 minutes, on an idle machine
+	cd bench && go run . -out ../docs/results/bench.md
 
 scale: ## what handovers cost as a service grows; plots go to docs/results
 	cd bench && go run ./scale -out ../docs/results

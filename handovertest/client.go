@@ -112,7 +112,11 @@ func (c *client) localAddr() net.Addr {
 
 func (c *client) good(a Answer, begun time.Time) {
 	if !begun.IsZero() {
-		c.tally.took(time.Since(begun))
+		took := time.Since(begun)
+		c.tally.took(took)
+		if c.load.OnAnswer != nil {
+			c.load.OnAnswer(c.kind.name, begun, took)
+		}
 	}
 	c.tally.answered(a)
 	c.driver.answered(a)

@@ -148,7 +148,7 @@ func (d *Driver) Snapshot() Report {
 	r := Report{
 		Began: d.began, Took: ended.Sub(d.began), Seed: d.load.Seed, LongestGap: time.Duration(d.gap.Load()),
 		OwnStall: time.Duration(d.stall.longest.Load()),
-		ByPID:    map[int]int{}, ByGeneration: map[int]int{},
+		ByPID:    map[int]int{}, ByGeneration: map[int]int{}, LostByKind: map[string]map[Outcome]int{},
 	}
 	var latency histogram
 	for _, c := range d.clients {
@@ -158,7 +158,7 @@ func (d *Driver) Snapshot() Report {
 	slices.SortStableFunc(r.Losses, func(a, b Loss) int { return cmp.Compare(a.At.UnixNano(), b.At.UnixNano()) })
 	d.explain(&r, deaths)
 	for _, l := range r.Losses {
-		r.count(l.Outcome)
+		r.count(l)
 	}
 	r.Losses = slices.Clone(r.Losses[:min(len(r.Losses), keptLosses)])
 	return r

@@ -66,8 +66,8 @@ func TestServerShutDownUnderLoadIsSeenToCloseConnections(t *testing.T) {
 	if err := server.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r := driver.Stop(); r.Closed != 5 || r.Failed != 0 {
-		t.Errorf("want 5 closed: %s", r)
+	if r := driver.Stop(); r.Closed != 5 || r.Failed != 0 || r.LostByKind["Idle"][handovertest.Closed] != 5 {
+		t.Errorf("want 5 closed, of idle clients: %s", r)
 	}
 }
 
@@ -80,8 +80,14 @@ func TestOpenLoopCountsLatencyFromTheIntendedBegin(t *testing.T) {
 		}
 		handovertest.Handler().ServeHTTP(w, r)
 	}))
+	var told atomic.Int32
 	driver, err := handovertest.Drive(t.Context(), handovertest.Load{
 		Address: server.address, Clients: handovertest.Clients{KeepAlive: 1}, Pace: 100,
+		OnAnswer: func(kind string, begun time.Time, took time.Duration) {
+			if told.Add(1); kind != "KeepAlive" || took <= 0 || time.Since(begun) < took {
+				t.Errorf("told of %s, begun %v, took %v", kind, begun, took)
+			}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -90,8 +96,12 @@ func TestOpenLoopCountsLatencyFromTheIntendedBegin(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Thirty turns were due within the stall; a closed loop would see one.
-	if r := driver.Stop(); r.Latency.P50 < stall/10 {
+	r := driver.Stop()
+	if r.Latency.P50 < stall/10 {
 		t.Errorf("the stall is not in the latency of what was due meanwhile: %+v", r.Latency)
+	}
+	if int(told.Load()) != r.Latency.Count {
+		t.Errorf("told of %d latencies, %d were counted", told.Load(), r.Latency.Count)
 	}
 }
 

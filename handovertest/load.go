@@ -50,6 +50,12 @@ type Load struct {
 	// fills in of Answer is reported. Default with Request: status 200.
 	Verify func(id string, resp *http.Response, body []byte) (Answer, error)
 
+	// OnAnswer, unless nil, is told each latency that counts in
+	// [Report.Latency], when its answer has come: the kind of the client, as in
+	// Clients, and from when it counts. It is called by many clients at once,
+	// and delays the one that calls it.
+	OnAnswer func(kind string, begun time.Time, took time.Duration)
+
 	// Ledger is the directory where the service's processes record what they
 	// accepted; see [RecordAccepts]. Needed to tell losses in a crash.
 	Ledger string

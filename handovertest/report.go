@@ -61,7 +61,9 @@ type Report struct {
 	OwnStall     time.Duration `json:"own_stall_ns"`
 	ByPID        map[int]int   `json:"by_pid"`        // good answers by process
 	ByGeneration map[int]int   `json:"by_generation"` // good answers by generation
-	Losses       []Loss        `json:"losses"`        // the first 50 that are not OK, in order
+	// LostByKind is how many losses of each outcome the clients of a kind, as in Clients, had. Kinds without a loss are not in it.
+	LostByKind map[string]map[Outcome]int `json:"lost_by_kind"`
+	Losses     []Loss                     `json:"losses"` // the first 50 that are not OK, in order
 	// LedgerError says why losses in a crash could not be told from others.
 	LedgerError string `json:"ledger_error,omitempty"`
 }
@@ -119,8 +121,12 @@ func (l Loss) String() string {
 	return s + ": " + l.Reason
 }
 
-func (r *Report) count(o Outcome) {
-	switch o {
+func (r *Report) count(l Loss) {
+	if r.LostByKind[l.Kind] == nil {
+		r.LostByKind[l.Kind] = map[Outcome]int{}
+	}
+	r.LostByKind[l.Kind][l.Outcome]++
+	switch l.Outcome {
 	case Failed:
 		r.Failed++
 	case Refused:
