@@ -28,6 +28,7 @@ type attempt struct {
 	adopted  map[*socket]bool
 	freezing context.CancelFunc // ends the freeze before it is through
 	frozen   chan struct{}      // closed when the freeze's goroutine has ended
+	peers    delivery           // what a successor brings back that is taken back
 	watch    *watch
 	request  uint32      // the keeper's number for it, 0 without a keeper
 	vote     wire.Vote   // the keeper's

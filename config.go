@@ -59,7 +59,7 @@ type Config struct {
 	// HANDOVER_READY_TIMEOUT, else 60 s.
 	ReadyTimeout time.Duration
 	// FreezeTimeout bounds the pause before the commit; past it the handover is aborted. Default HANDOVER_FREEZE_TIMEOUT,
-	// else 5 s. Without background work the pause takes well under a millisecond.
+	// else 5 s. Without background work and state of peers ([Process.CarryPeers]) the pause takes well under a millisecond.
 	FreezeTimeout time.Duration
 	// Probation is how long the incumbent stands by after the commit. Default HANDOVER_PROBATION, else 10 s.
 	Probation time.Duration

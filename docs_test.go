@@ -54,3 +54,16 @@ func TestCurrentHandlerInTheDocument(t *testing.T) {
 	}
 	current(t, "docs/sessions.md", "handler", "```go\n// answer begins"+handler+"```\n")
 }
+
+// TestCurrentPeersInTheDocument does so with docs/traffic.md.
+func TestCurrentPeersInTheDocument(t *testing.T) {
+	b, err := os.ReadFile("examples/datagram/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, peers, found := strings.Cut(string(b), "// Export implements")
+	if !found {
+		t.Fatal("the example does not export")
+	}
+	current(t, "docs/traffic.md", "peers", "```go\n// Export implements"+peers+"```\n")
+}

@@ -20,6 +20,9 @@ type gate struct {
 	wake     *sync.Cond   // on mu: what who waits at the gate, or for it to close, looks at has changed
 	open     atomic.Bool  // set under mu
 	inside   atomic.Int32 // goroutines in the kernel; they enter under mu, and leave without
+	away     atomic.Int32 // those who have come out, with whatever they got, and not come back; they come back under mu
+	held     int          // unless 0, the gate stays closed, whoever opens it
+	wanted   bool         // it is to open when it is held no more
 	passes   uint         // how often one has entered
 	released bool         // for good: nothing is taken any more
 	deadline time.Time    // the program's own; zero: none
@@ -45,6 +48,7 @@ func (g *gate) through(instead func() bool, take func() error) error {
 			return err
 		}
 		err = take()
+		g.away.Add(1) // ahead of leave: who sees that nobody is inside sees who is away
 		if !g.leave(kicks, err) {
 			return err
 		}
@@ -54,6 +58,7 @@ func (g *gate) through(instead func() bool, take func() error) error {
 func (g *gate) enter(instead func() bool) (kicks uint, taken bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.backLocked()
 	for {
 		switch {
 		case instead != nil && instead():
@@ -71,9 +76,18 @@ func (g *gate) enter(instead func() bool) (kicks uint, taken bool, err error) {
 			g.passes++
 			return g.kicks, false, nil
 		case !g.deadline.IsZero() && !time.Now().Before(g.deadline):
+			g.away.Add(1)
 			return 0, false, g.refuse(os.ErrDeadlineExceeded)
 		}
 		g.waitLocked()
+	}
+}
+
+// backLocked notes that one has come, or come back. Which it is cannot be told: one who comes for the first time while others are away
+// is taken for one of them, until they are back.
+func (g *gate) backLocked() {
+	if g.away.Load() > 0 && g.away.Add(-1) == 0 && !g.open.Load() {
+		g.wake.Broadcast()
 	}
 }
 
@@ -122,8 +136,29 @@ func (g *gate) kickLocked() {
 func (g *gate) openGate() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.open.Store(true)
-	g.wake.Broadcast()
+	g.wanted = true
+	g.openLocked()
+}
+
+func (g *gate) openLocked() {
+	if g.wanted && g.held == 0 {
+		g.open.Store(true)
+		g.wake.Broadcast()
+	}
+}
+
+// hold keeps a closed gate closed until as many calls of unhold, whoever opens it meanwhile: then it opens.
+func (g *gate) hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held++
+}
+
+func (g *gate) unhold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held--
+	g.openLocked()
 }
 
 // park closes the gate and returns once no goroutine is in the kernel: from then on this process takes nothing. On error,
@@ -133,12 +168,30 @@ func (g *gate) park(ctx context.Context) error {
 	defer stop()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.wanted = false
 	g.open.Store(false)
 	g.kickLocked()
 	for g.inside.Load() > 0 && ctx.Err() == nil {
 		g.wake.Wait()
 	}
 	if g.inside.Load() > 0 {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// quiet waits, once the gate is parked, until everyone who has come out has come back for more: what they had taken is in the hands
+// of whoever they gave it to. At an open gate it does not wait.
+func (g *gate) quiet(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, g.rouse)
+	defer stop()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	awaited := func() bool { return g.away.Load() > 0 && !g.open.Load() && !g.released }
+	for awaited() && ctx.Err() == nil {
+		g.wake.Wait()
+	}
+	if awaited() {
 		return ctx.Err()
 	}
 	return nil

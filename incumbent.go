@@ -94,6 +94,9 @@ func (l *life) offerTo(p *peer.Peer) {
 	for _, ln := range l.attempt.offered {
 		offer.Listeners = append(offer.Listeners, ln.spec)
 	}
+	if len(l.process.acquaintances) > 0 {
+		offer.Schemas = map[string]uint32{peersItem: peersSchema}
+	}
 	if err := l.sent(offer, self.FD()); err != nil {
 		l.notOffered(err)
 		return
@@ -217,15 +220,20 @@ func (l *life) precopy() {
 	}
 }
 
-// freeze stops this generation's accepting and background work, without holding up the loop.
+// freeze stops this generation's accepting and background work, and passes on what it knows of peers, without holding up the loop.
 func (l *life) freeze() {
 	a := l.attempt
 	l.send(&wire.Freeze{BudgetMillis: l.process.config.FreezeTimeout.Milliseconds()})
 	ctx, cancel := context.WithCancel(context.Background())
 	a.freezing, a.frozen, a.parked = cancel, make(chan struct{}), time.Now()
 	l.process.freezing.begin()
+	adopted := func(ln *socket) bool { return a.adopted[ln.base()] }
+	passage := l.passage(adopted)
 	l.background(ctx, func(ctx context.Context) {
-		err := l.process.pause(ctx, func(ln *socket) bool { return a.adopted[ln.base()] })
+		err := l.process.pause(ctx, adopted)
+		if err == nil {
+			err = passage.pass(ctx)
+		}
 		close(a.frozen)
 		switch {
 		case err == nil:
@@ -265,6 +273,7 @@ func (l *life) thaw() {
 		a.freezing()
 		<-a.frozen // at once: the freeze is through, or its context has just ended
 	}
+	l.keepPeers(&a.peers)
 	l.process.unpause()
 	l.process.freezing.end()
 }

@@ -157,8 +157,12 @@ func (l *life) giveBack(why string) {
 	paused := make(chan struct{})
 	l.offer.unpause = func() { cancel(); <-paused }
 	l.process.freezing.begin()
+	passage := l.passage(func(*socket) bool { return l.offer.readsBack })
 	l.background(ctx, func(ctx context.Context) {
 		err := l.process.pause(ctx, func(*socket) bool { return true })
+		if err == nil {
+			passage.bringBack(ctx)
+		}
 		close(paused)
 		if err != nil {
 			l.log.Error("cannot give back", "error", err)

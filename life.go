@@ -333,6 +333,11 @@ func (l *life) leave() {
 	if err := l.process.work.end(ctx); err != nil {
 		l.log.Warn("background work is left behind: it ignores its context", "error", err)
 	}
+	for _, a := range l.process.acquaintances {
+		if err := a.idle(ctx); err != nil {
+			l.log.Warn("a call is left behind: it does not return", "of", a.String(), "error", err)
+		}
+	}
 	for _, p := range append(l.drainers, l.peer) {
 		if p != nil {
 			p.Close()

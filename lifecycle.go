@@ -79,6 +79,7 @@ const (
 	onFrozen
 	onFreezeFailed
 	onCarried
+	onImportFailed
 	onPaused    // nothing is accepted or done in the background any more, to be taken back
 	onPassed    // probation is over, and nothing speaks against the successor
 	onUnhealthy // something does
@@ -95,7 +96,7 @@ const (
 var eventNames = [events]string{
 	"OFFER", "ADOPTED", "READY", "FREEZE", "IMPORTED", "COMMIT", "SERVING", "FINAL", "ABORT", "RESUME", "RETURN", "RETURNED",
 	"RESUMED", "end of link", "peer dead", "deadline", "Run called", "check passed", "check failed", "frozen", "freeze failed",
-	"state imported", "paused", "probation passed", "unhealthy", "failed", "drained", "upgrade asked", "told to end",
+	"state imported", "import failed", "paused", "probation passed", "unhealthy", "failed", "drained", "upgrade asked", "told to end",
 }
 
 func (e event) String() string { return eventNames[e] }
@@ -189,6 +190,7 @@ var successorLife = []transition{
 	{ready, onDead, serving, do(doOpen)},
 
 	{frozen, onCarried, frozen, do(doImported)},
+	{frozen, onImportFailed, gone, do(doAbort, doFail)},
 	{frozen, onCommit, proving, do(doServe)},
 	{frozen, onFailed, gone, do(doAbort, doFail)},
 	{frozen, onStop, gone, do(doAbort, doFail)},

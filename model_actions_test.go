@@ -89,7 +89,8 @@ func (p *player) transition(e event) {
 	if t.to != probation {
 		a.probation = notBegun
 	}
-	if t.to == ending || e == onCheckFailed || e == onFailed || e == onStop {
+	a.importing = a.importing && t.to == frozen && e != onCarried && e != onImportFailed
+	if t.to == ending || e == onCheckFailed || e == onImportFailed || e == onFailed || e == onStop {
 		p.excuse(p.g) // it was wanted so, by a person or by the program itself
 	}
 	for _, action := range t.do {
@@ -320,8 +321,8 @@ func (p *player) reads(s said) {
 	case sayCarry:
 		if !slices.Contains([]state{checking, ready, frozen}, a.state) {
 			p.unexpected(s)
-		} else if a.state == frozen {
-			p.step(onCarried)
+		} else {
+			a.importing = a.state == frozen
 		}
 	case sayPing:
 		p.send(sayPong)

@@ -220,6 +220,16 @@ func (s *scheduler) works() {
 		s.add("has", onChecked.String(), false, func(p *player) { p.self().checking = false; p.step(onChecked) })
 		s.add("has", onCheckFailed.String(), true, func(p *player) { p.self().checking = false; p.step(onCheckFailed) })
 	}
+	if a.importing {
+		s.add("has", onCarried.String(), false, func(p *player) { p.step(onCarried) })
+		s.add("has", onImportFailed.String(), true, func(p *player) {
+			if p.generations[p.other()].being == dead {
+				p.self().importing = false // what was to be imported is lost, and that is all
+				return
+			}
+			p.step(onImportFailed)
+		})
+	}
 	if a.freezing != 0 {
 		s.add("has", "parked", false, func(p *player) {
 			a := p.self()

@@ -33,6 +33,7 @@ type actor struct {
 	final     bool // FINAL came
 	offered   bool // OFFER was sent
 	checking  bool // Check is running
+	importing bool // the last of the state has come
 	ended     bool
 	stop      bool   // kept: a wish to end
 	failed    bool   // kept: a failure

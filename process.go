@@ -24,8 +24,8 @@ import (
 //
 // What a handover does not cover: connections of listeners that are wrapped (by TLS, a PROXY protocol, a limit) do not move
 // to the next generation, they are finished in the one that has them; so are hijacked ones, HTTP/2 (whose clients are told
-// by GOAWAY) and those of servers that were not attached, unless they are served as sessions ([Process.Sessions]). Memory does not move. SIGUSR2 before New ends the process, as in any Go
-// program.
+// by GOAWAY) and those of servers that were not attached, unless they are served as sessions ([Process.Sessions]). Memory does not move, but for what is registered with
+// [Process.CarryPeers]. SIGUSR2 before New ends the process, as in any Go program.
 type Process struct {
 	config   Config
 	pid      int
@@ -48,6 +48,8 @@ type Process struct {
 
 	context context.Context // of everything in the background; ends when Run returns
 	cancel  context.CancelFunc
+
+	acquaintances []*acquaintance // what it knows of the peers of datagram sockets; constant from Run on
 
 	tickets  *tickets
 	expiring context.Context // ends when requests still in flight are about to be cut

@@ -18,6 +18,8 @@ type offer struct {
 	heard      bool          // OFFER came: the incumbent is who it says
 	received   int           // of them, how many descriptors have come
 	complete   chan struct{} // closed when New may go on
+	readsBack  bool          // the incumbent can be brought what is known of peers
+	peers      delivery      // what it passes on of peers
 	generation int           // this process's, from COMMIT
 	final      bool          // FINAL came
 	takeover   int           // the takeover socket that came with it, or -1
@@ -83,6 +85,7 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 	l.attempts = f.Attempt
 	l.generation, l.consumed = m.Generation+1, m.Generation+1 // until COMMIT says otherwise
 	l.process.setGeneration(l.generation)
+	l.offer.readsBack = m.Schemas[peersItem] == peersSchema
 	for _, spec := range m.Listeners {
 		l.offer.inherited = append(l.offer.inherited, &inherited{spec: spec, fd: -1})
 	}
@@ -142,23 +145,6 @@ func (l *life) check() {
 	})
 }
 
-// carried takes a chunk of state, of the first round before FREEZE or of the second behind it, which ends what the incumbent has
-// to pass. An item that this build does not know is passed over.
-func (l *life) carried(f *wire.Frame, m *wire.Carry) {
-	if l.state != checking && l.state != ready && l.state != frozen {
-		l.unexpected(f)
-		return
-	}
-	if m.Name == ticketItem {
-		if err := l.process.tickets.adopt(m); err != nil {
-			l.log.Warn("session tickets of the incumbent are not honoured", "error", err)
-		}
-	}
-	if m.EndOfRound && l.state == frozen {
-		l.raise(onCarried, "")
-	}
-}
-
 // preview takes a connection that comes out of a listener's Accept as if a client had made it.
 func (l *life) preview(f *wire.Frame, m *wire.Preview) {
 	if len(f.Descriptors) != 1 {
@@ -198,6 +184,9 @@ func (l *life) serve() {
 // open makes this generation the incumbent where no COMMIT did: it is the first, or the one before died before its COMMIT,
 // or took everything back and died.
 func (l *life) open() {
+	if l.offer != nil {
+		l.keepPeers(&l.offer.peers)
+	}
 	l.accept()
 	l.incumbent()
 }

@@ -8,6 +8,7 @@
 //	session  raw TCP connections that live on in the next generation
 //	websocket
 //	         the same for WebSockets
+//	datagram UDP peers that are known in the next generation
 //	zoo      every kind of traffic in one service, to be attacked while it is upgraded
 //	keeper   a keeper of one's own, in the place of "handover run"
 //

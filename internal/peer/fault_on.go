@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,7 +23,8 @@ import (
 //	DELAY       by that time: it is sent late, by who does nothing else meanwhile, or arrives late
 //	CORRUPT     a bit of the magic, kind, length or body is another; or the frame is cut short, or sent twice
 //
-// Whoever renames the file first strikes, and says so.
+// "RESUME..CARRY" is the CARRY that comes when a RESUME has passed on the link, in either direction. Whoever renames the file first
+// strikes, and says so.
 func faulty(t wire.Transport) wire.Transport {
 	path := os.Getenv("HANDOVER_FAULT")
 	b, err := os.ReadFile(path)
@@ -30,20 +32,33 @@ func faulty(t wire.Transport) wire.Transport {
 	if err != nil || len(words) != 4 {
 		return t
 	}
-	return &fault{Transport: t, path: path, content: string(b), direction: words[0], frame: words[1], moment: words[2], effect: words[3]}
+	f := &fault{Transport: t, path: path, content: string(b), direction: words[0], frame: words[1], moment: words[2], effect: words[3]}
+	if behind, frame, two := strings.Cut(f.frame, ".."); two {
+		f.behind, f.frame = behind, frame
+	}
+	return f
 }
 
 type fault struct {
 	wire.Transport
-	path, content, direction, frame, moment, effect string
+	path, content, direction, frame, moment, effect, behind string
 
-	mu   sync.Mutex
-	due  bool   // the frame was received: strike when it has been handled
-	seen []byte // received, not yet a whole frame
+	mu     sync.Mutex
+	passed atomic.Bool // the frame behind which the fault strikes
+	due    bool        // the frame was received: strike when it has been handled
+	seen   []byte      // received, not yet a whole frame
+}
+
+// meant reports whether a frame of that kind is the one to strike at.
+func (f *fault) meant(kind string) bool {
+	if f.behind != "" && kind == f.behind {
+		f.passed.Store(true)
+	}
+	return kind == f.frame && (f.behind == "" || f.passed.Load())
 }
 
 func (f *fault) Send(p []byte, fds []int) error {
-	if f.direction != "send" || kindOf(p) != f.frame {
+	if !f.meant(kindOf(p)) || f.direction != "send" {
 		return f.Transport.Send(p, fds)
 	}
 	if f.effect == "CORRUPT" {
@@ -105,16 +120,13 @@ func (f *fault) Recv(p []byte) (n int, fds []int, lost bool, err error) {
 		f.strike()
 	}
 	n, fds, lost, err = f.Transport.Recv(p)
-	if f.direction != "receive" {
-		return n, fds, lost, err
-	}
 	f.seen = append(f.seen, p[:n]...)
 	for len(f.seen) >= 16 {
 		whole := 16 + int(binary.BigEndian.Uint32(f.seen[12:]))
 		if len(f.seen) < whole {
 			break
 		}
-		if kindOf(f.seen) == f.frame {
+		if f.meant(kindOf(f.seen)) && f.direction == "receive" {
 			if f.moment == "after" {
 				f.due = true
 			} else if f.strike() && f.effect == "DELAY" {

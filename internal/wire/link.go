@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -83,15 +84,21 @@ func (l *Link) Continue(buf []byte, fds []int) {
 // Send puts one frame on the link. The descriptors stay the caller's. After an error other
 // than ErrTooManyInFlight nothing more can be sent: part of the frame may be on its way.
 func (l *Link) Send(attempt uint32, m Message, fds ...int) error {
-	return l.sendFrame(attempt, m, false, fds)
+	return l.sendFrame(context.Background(), attempt, m, false, fds)
+}
+
+// SendUntil is Send that is given up when ctx ends. What was not sent by then is an error that wraps that of ctx; the link is broken if
+// the frame was on its way.
+func (l *Link) SendUntil(ctx context.Context, attempt uint32, m Message) error {
+	return l.sendFrame(ctx, attempt, m, false, nil)
 }
 
 // SendCritical is Send of a frame that a receiver who does not know its kind must not skip.
 func (l *Link) SendCritical(attempt uint32, m Message, fds ...int) error {
-	return l.sendFrame(attempt, m, true, fds)
+	return l.sendFrame(context.Background(), attempt, m, true, fds)
 }
 
-func (l *Link) sendFrame(attempt uint32, m Message, critical bool, fds []int) error {
+func (l *Link) sendFrame(ctx context.Context, attempt uint32, m Message, critical bool, fds []int) error {
 	payload, err := encode(m)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", m.Kind(), err)
@@ -104,13 +111,22 @@ func (l *Link) sendFrame(attempt uint32, m Message, critical bool, fds []int) er
 	if l.send.broken != nil {
 		return l.send.broken
 	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("send %s: %w", m.Kind(), ctx.Err())
+	}
 	h := header{kind: m.Kind(), critical: critical, descriptors: len(fds), attempt: attempt, length: len(payload)}
 	l.send.buf = append(h.append(l.send.buf[:0]), payload...)
 	if err := l.transport.SetWriteDeadline(time.Now().Add(SendTimeout)); err != nil {
 		l.send.broken = fmt.Errorf("send %s: %w", m.Kind(), err)
 		return l.send.broken
 	}
-	if err := l.transport.Send(l.send.buf, fds); err != nil {
+	release := l.interruptWith(ctx)
+	err = l.transport.Send(l.send.buf, fds)
+	release()
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(ctx.Err(), err)
+		}
 		err = fmt.Errorf("send %s: %w", m.Kind(), err)
 		if !errors.Is(err, ErrTooManyInFlight) {
 			l.send.broken = err
@@ -118,6 +134,23 @@ func (l *Link) sendFrame(attempt uint32, m Message, critical bool, fds []int) er
 		return err
 	}
 	return nil
+}
+
+// interruptWith ends a Send of the transport when ctx ends, until released.
+func (l *Link) interruptWith(ctx context.Context) (release func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = l.transport.SetWriteDeadline(time.Unix(1, 0))
+	})
+	return func() {
+		if !stop() {
+			<-interrupted // or it would hit the next frame
+		}
+	}
 }
 
 // Receive waits for the next frame of a known kind. io.EOF means that the peer closed the link between two frames, which

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -73,6 +74,44 @@ func TestSenderWhosePeerReadsLateGoesOn(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestSendThatIsGivenUpEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.near.out.space = 1 << 10
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		begun := time.Now()
+		long := &Return{Reason: strings.Repeat("a", 4<<10)}
+		if err := r.link.SendUntil(ctx, 1, long); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("send: %v, want the error of the context", err)
+		}
+		if waited := time.Since(begun); waited != time.Millisecond {
+			t.Errorf("gave up after %s, want %s", waited, time.Millisecond)
+		}
+		if err := r.link.Send(1, &Ready{}); err == nil {
+			t.Error("a frame was sent behind the half of another")
+		}
+	})
+}
+
+func TestSendThatIsGivenUpBeforeItBeginsLeavesTheLinkWhole(t *testing.T) {
+	r := newRig(t)
+	sender := NewLink(r.far, r.close)
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := sender.SendUntil(ctx, 1, &Ready{}); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := sender.SendUntil(ctx, 1, &Ready{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("send: %v, want the error of the context", err)
+	}
+	if err := sender.Send(1, &Gone{}); err != nil {
+		t.Error(err)
+	}
+	r.want(t, 1, &Ready{})
+	r.want(t, 1, &Gone{})
 }
 
 func TestConcurrentSendersDoNotInterleave(t *testing.T) {

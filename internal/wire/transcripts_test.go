@@ -28,7 +28,7 @@ var (
 func transcripts() []transcript {
 	all := []transcript{
 		handover(), aborted("incumbent"), aborted("successor"), resumed("incumbent"), resumed("successor"),
-		redirected(), batches(), lostBatch(),
+		redirected(), batches(), lostBatch(), peers(),
 	}
 	all = append(all, keeper()...)
 	all = append(all, control()...)
@@ -121,6 +121,42 @@ func resumed(by string) transcript {
 			step{"I>S", 7, &Verdicts{Verdicts: []ConnVerdict{{1, Accepted}}}, 0, nil},
 			step{"S>I", 7, &Gone{}, 0, nil},
 		),
+	}
+}
+
+// peers are those of the socket dns: what is known of them goes to the successor in two chunks, and comes back in one.
+func peers() transcript {
+	hello, asked := successorHello, offer
+	asked.Schemas = map[string]uint32{"handover/peers": 1}
+	const (
+		head  = "\x00\x14udp|127.0.0.1:5353|1\x00\x08counts/1"
+		four  = "\x00\x07\x04\xc0\x00\x02\x01\xd4\x31\x00\x00\x00\x0212"
+		six   = "\x00\x17\x10\xfe\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x14\xe9eth0\x00\x00\x00\x00"
+		again = "\x00\x07\x04\xc0\x00\x02\x01\xd4\x31\x00\x00\x00\x0213"
+	)
+	return transcript{
+		name:  "peers",
+		about: "What is known of the peers of a datagram socket goes along, and comes back as the handover is taken back.",
+		steps: []step{
+			{"S>I", 0, &hello, 1, nil},
+			{"I>S", 7, &asked, 1, nil},
+			{"I>S", 7, &Listeners{First: 0}, 2, nil},
+			{"S>I", 7, &Ack{Next: 2}, 0, nil},
+			{"S>I", 7, &Adopted{Adopted: []int{0, 1}}, 0, nil},
+			{"S>I", 7, &Ready{}, 0, nil},
+			{"I>S", 7, &Freeze{BudgetMillis: 5000}, 0, nil},
+			{"I>S", 7, &Carry{FirstChunk: true, Schema: 1, Name: "handover/peers", Data: []byte(head + four)}, 0, nil},
+			{"I>S", 7, &Carry{LastChunk: true, Schema: 1, Name: "handover/peers", Data: []byte(six)}, 0, nil},
+			{"I>S", 7, &Carry{EndOfRound: true}, 0, nil},
+			{"S>I", 7, &Imported{}, 0, nil},
+			{"I>S", 7, &Commit{Generation: 4}, 0, nil},
+			{"S>I", 7, &Serving{}, 0, nil},
+			{"I>S", 7, &Resume{Reason: "3 of 100 requests failed"}, 0, nil},
+			{"S>I", 7, &Carry{FirstChunk: true, LastChunk: true, Schema: 1, Name: "handover/peers", Data: []byte(head + again)}, 0, nil},
+			{"S>I", 7, &Returned{}, 0, nil},
+			{"I>S", 7, &Resumed{}, 0, nil},
+			{"S>I", 7, &Gone{}, 0, nil},
+		},
 	}
 }
 

@@ -5,11 +5,13 @@
 // It listens at $ADDR: addresses with commas between, paths and abstract names of unix sockets, and after "tls:" addresses where it speaks TLS, or, after
 // "wrapped:", where the TLS is the program's own.
 // It answers lines at $SESSIONS, see traffic.Sessions, and WebSockets at /ws. It answers datagrams at $PACKETS, after $PACKET_DELAY: see traffic.Packets.
-// It listens as often at each of these as the file $WORKERS says, in a group by SO_REUSEPORT; by plain TCP if $MULTIPATH is "off". It has no CAP_NET_ADMIN if $NET_ADMIN is.
+// It counts the datagrams of each peer at $PEERS, knows $PEERS_FILLING, and has $FLAW there, if that is one of peers: see traffic.CountPeers.
+// It listens as often at each of $ADDR, $SESSIONS and $PACKETS as the file $WORKERS says, in a group by SO_REUSEPORT; by plain TCP if $MULTIPATH is "off". It has no CAP_NET_ADMIN if $NET_ADMIN is.
 // It leaves its directory before New if $CHDIR is "early", after it if "late", and removes its own executable if $UNLINK is set.
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -44,11 +46,20 @@ var (
 	//   packetless    has no datagram sockets
 	//   sessionless   knows no kind of session
 	//   sessionsonly  knows them, and listens nowhere for new ones
+	//   peersstrange  knows another kind of state of peers; and fails as "failing" does
+	//   peersmute     cannot export any; and fails as "failing" does
+	//   peersunread   cannot import any
+	//   peersendless  never ends exporting any
 	//   spin          from a request of id=spin on, no request has an answer, and each keeps a processor busy
 	//   impatient     never calls Run; calls Upgrade at each SIGHUP, and says what comes of it
 	//   appended      what its file says behind the program, see appended
 	flaw string
 )
+
+// knows are the flaws that builds have with the peers of datagram sockets.
+var knows = map[string]traffic.PeersFlaw{
+	"peersstrange": traffic.PeersStrange, "peersmute": traffic.PeersMute, "peersunread": traffic.PeersUnreadable, "peersendless": traffic.PeersEndless,
+}
 
 func main() {
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("build", build, "from", os.Getpid()))
@@ -147,10 +158,13 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := traffic.CountPeers(ctx, p, strings.Fields(os.Getenv("PEERS")), os.Getenv("PEERS_FILLING"), knows[cmp.Or(flaw, os.Getenv("FLAW"))]); err != nil {
+		return err
+	}
 	p.WhileServing(func(ctx context.Context) error {
 		fmt.Fprintf(os.Stderr, "msg=%q pid=%d\n", "background work begins", os.Getpid())
 		switch flaw {
-		case "failing":
+		case "failing", "peersstrange", "peersmute":
 			select {
 			case <-failure:
 				return errors.New("background work has no luck")
