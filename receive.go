@@ -1,8 +1,10 @@
 package handover
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
+	"syscall"
 
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
@@ -77,8 +79,11 @@ func (a arrivals) close(log *slog.Logger) {
 
 // judge decides on the i-th connection of a batch, and takes its descriptor.
 func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn) {
-	if i >= len(frame.Descriptors) {
-		return wire.Refused, nil // lost: this process's table of descriptors is full
+	switch {
+	case frame.Lost:
+		return wire.Retry, nil // this process's table of descriptors is full
+	case i >= len(frame.Descriptors):
+		return wire.Refused, nil
 	}
 	fd := frame.Descriptors[i]
 	ln := l.process.sockets.find(w.Key)
@@ -95,6 +100,9 @@ func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn
 		return verdict, nil
 	}
 	raw, err := platform.Conn(fd)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return wire.Retry, nil
+	}
 	if err != nil {
 		l.log.Warn("a connection that came cannot be taken", "error", err)
 		return wire.Refused, nil

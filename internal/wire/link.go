@@ -58,7 +58,8 @@ type Link struct {
 	recv struct {
 		buf  []byte // bytes that came and were not consumed
 		fds  []int  // descriptors that came and that no frame has claimed
-		lost bool   // some did not come
+		lost bool   // the kernel could not deliver some
+		few  bool   // the peer sent fewer than it had named
 		tmp  []byte
 		held atomic.Bool // buf is not empty, for those who do not receive
 	}
@@ -231,21 +232,23 @@ func (l *Link) fill(n int) error {
 	}
 }
 
-// claim takes n descriptors off the queue. After a loss the queue no longer tells which is whose: all are closed, and
-// every frame that names some is told.
+// claim takes n descriptors off the queue. After a loss the queue does not tell which is whose: all are closed, and every frame that names
+// some is told, until no byte is left of what came. A descriptor comes with the first byte of its frame, so that the next is its
+// own frame's; unless the peer does not keep to that.
 func (l *Link) claim(n int) (fds []int, lost bool) {
-	if n == 0 {
-		return nil, false
-	}
-	if l.recv.lost || len(l.recv.fds) < n {
-		l.recv.lost = true
+	l.recv.few = l.recv.few || len(l.recv.fds) < n && !l.recv.lost
+	if lost = n > 0 && (l.recv.lost || l.recv.few); lost {
 		l.closeAll(l.recv.fds)
 		l.recv.fds = nil
-		return nil, true
+	} else if n > 0 {
+		fds = append(fds, l.recv.fds[:n]...)
+		l.recv.fds = append(l.recv.fds[:0], l.recv.fds[n:]...)
 	}
-	fds = append([]int(nil), l.recv.fds[:n]...)
-	l.recv.fds = append(l.recv.fds[:0], l.recv.fds[n:]...)
-	return fds, false
+	if l.recv.lost && len(l.recv.buf) == 0 {
+		l.closeAll(l.recv.fds)
+		l.recv.fds, l.recv.lost = nil, false
+	}
+	return fds, lost
 }
 
 func (l *Link) closeAll(fds []int) {

@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/control"
@@ -287,7 +285,7 @@ func (r *round) hit(s step, pid int) (undo func()) {
 	r.counts["struck"]++
 	switch {
 	case s.strike == descriptors:
-		return r.exhaust(pid)
+		return exhaust(pid)
 	case s.signal == "STOP":
 		if syscall.Kill(pid, syscall.SIGSTOP) != nil {
 			return nil
@@ -309,19 +307,6 @@ func (r *round) catches(pid int) bool {
 	mask, _, _ = strings.Cut(strings.TrimSpace(mask), "\n")
 	bits, _ := strconv.ParseUint(mask, 16, 64)
 	return bits&(1<<(syscall.SIGUSR2-1)) != 0
-}
-
-// exhaust leaves a process the descriptors that it has.
-func (r *round) exhaust(pid int) (undo func()) {
-	var before unix.Rlimit
-	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
-		return nil // it has ended
-	}
-	none := unix.Rlimit{Cur: 0, Max: before.Max} // those that are open stay
-	if unix.Prlimit(pid, unix.RLIMIT_NOFILE, &none, nil) != nil {
-		return nil
-	}
-	return func() { _ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil) }
 }
 
 // meanwhile is what others do as long as a step lasts.

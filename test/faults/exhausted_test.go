@@ -1,0 +1,55 @@
+//go:build linux
+
+package faults
+
+import (
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/handover-go/handover/handovertest"
+	"golang.org/x/sys/unix"
+)
+
+// TestReceiverWithoutDescriptorsTakesConnectionsLater: while the generation that serves has no descriptor left, connections stay where they
+// are, sessions too, and are served; they follow as soon as it has. Guards: life.judge, "frame.Lost", and link.claim, which tells
+// a later frame's descriptors from those that were lost.
+func TestReceiverWithoutDescriptorsTakesConnectionsLater(t *testing.T) {
+	address := handovertest.FreeAddress(t)
+	r := armed(t, fault{"receive", "FINAL", "before", "STOP"}, handovertest.Clients{KeepAlive: 2, Idle: 2}, "SESSIONS=tcp:"+address)
+	incumbent := r.PID()
+	all := dialSessions(t, address, sessionsEach, incumbent)
+	all.begin()
+	watch := r.watchStrike()
+	r.upgrade()
+	successor, _ := strconv.Atoi(strikes.FindStringSubmatch(r.line(watch, "no FINAL"))[1])
+	r.awaitStopped(successor)
+	undo := exhaust(successor)
+	r.Signal(successor, syscall.SIGCONT)
+	r.settle()
+	quiet := all.all[0]
+	for range 200 {
+		if by, err := quiet.say("who"); err != nil || by != strconv.Itoa(incumbent) {
+			t.Fatalf("a session is served by process %s, %v; want %d", by, err, incumbent)
+		}
+	}
+	undo()
+	r.AwaitExit(incumbent)
+	if lost := all.end(); lost > 0 {
+		t.Errorf("%d sessions are lost", lost)
+	}
+	r.finish()
+}
+
+// exhaust leaves a process the descriptors that it has, and no more until undo.
+func exhaust(pid int) (undo func()) {
+	var before unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		return nil // it has ended
+	}
+	none := unix.Rlimit{Cur: 0, Max: before.Max} // those that are open stay
+	if unix.Prlimit(pid, unix.RLIMIT_NOFILE, &none, nil) != nil {
+		return nil
+	}
+	return func() { _ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil) }
+}
