@@ -29,16 +29,16 @@ func TestConnectionsLeaveInBurstsWithRests(t *testing.T) {
 		if a.more(burst); asked.n != burst {
 			t.Fatalf("%d were asked while a burst is under way", asked.n)
 		}
-		time.Sleep(4 * time.Millisecond) // of the bubble's clock, as below
+		<-time.After(4 * time.Millisecond) // of the bubble's clock
 		wantAsked("when the last is through", burst)
-		time.Sleep(12*time.Millisecond - 1) // of the bubble's clock
+		<-time.After(12*time.Millisecond - 1) // of the bubble's clock
 		wantAsked("before the end of the rest", burst)
 		<-a.due()
 		wantAsked("after the rest", 2*burst)
-		time.Sleep(askPatience) // of the bubble's clock
+		<-time.After(askPatience) // of the bubble's clock
 		wantAsked("as nobody has come", 3*burst)
 		a.came(make([]*conn, 1))
-		time.Sleep(time.Millisecond) // of the bubble's clock
+		<-time.After(time.Millisecond) // of the bubble's clock
 		a.more(0)
 		a.anew()
 		a.round = asked.many()
