@@ -6,49 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
+
+	"github.com/handover-go/handover/test/internal/apart"
 )
 
-// outsideVariable names the mounts that the machine has, for the process among others to know that it is not there.
-const outsideVariable = "HANDOVER_TEST_OUTSIDE"
-
-// TestMain runs the tests in a mount namespace of their own: here, this program is its own parent.
-func TestMain(m *testing.M) {
-	mounts, err := os.Readlink("/proc/self/ns/mnt")
-	outside := os.Getenv(outsideVariable)
-	switch {
-	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	case outside == "":
-		os.Exit(inside(mounts))
-	case outside == mounts:
-		fmt.Fprintf(os.Stderr, "these are %s, the mounts of the machine\n", mounts)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
-
-// inside runs this program with the same arguments among mounts that nobody else sees, and returns its exit status. It dies with this
-// process.
-func inside(outside string) int {
-	runtime.LockOSThread() // whose death is meant
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), outsideVariable+"="+outside)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		fmt.Fprintf(os.Stderr, "run among mounts of its own: %v\n", err)
-		return 1
-	}
-	return cmd.ProcessState.ExitCode()
-}
+// TestMain runs the tests among mounts of their own.
+func TestMain(m *testing.M) { apart.Run(m, apart.Mounts, func() error { return nil }) }
 
 // disk is a small one in memory, at a path short enough for a socket.
 type disk struct {

@@ -3,57 +3,18 @@
 package loss
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
+
+	"github.com/handover-go/handover/test/internal/apart"
 )
 
-// outsideVariable names the network that the machine has, for the process in the other one to know that it is not there.
-const outsideVariable = "HANDOVER_TEST_OUTSIDE"
-
-// TestMain runs the tests in a network namespace of their own: here, this program is its own parent.
-func TestMain(m *testing.M) {
-	network, err := os.Readlink("/proc/self/ns/net")
-	outside := os.Getenv(outsideVariable)
-	switch {
-	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	case outside == "":
-		os.Exit(inside(network))
-	case outside == network:
-		fmt.Fprintf(os.Stderr, "this is %s, the network of the machine\n", network)
-		os.Exit(1)
-	}
-	if err := setUp(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
-
-// inside runs this program with the same arguments in a new network, and returns its exit status. It dies with this process.
-func inside(outside string) int {
-	runtime.LockOSThread() // whose death is meant
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), outsideVariable+"="+outside)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		fmt.Fprintf(os.Stderr, "run in a network of its own: %v\n", err)
-		return 1
-	}
-	return cmd.ProcessState.ExitCode()
-}
+// TestMain runs the tests in a network of their own.
+func TestMain(m *testing.M) { apart.Run(m, apart.Network, setUp) }
 
 // setUp makes the loopback device one that packets of a usual size cross one by one, and has rules for it.
 func setUp() error {
