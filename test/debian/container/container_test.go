@@ -156,9 +156,14 @@ type condition struct {
 	}
 }
 
+// status asks; a service that is about to be started again is not active, and says so.
 func (c *container) status() (s condition) {
 	c.t.Helper()
-	said := c.exec("handover", "status", "-o", "json")
+	const active, inactive = 0, 3
+	code, said := c.try("handover", "status", "-o", "json")
+	if code != active && code != inactive {
+		c.t.Fatalf("status: exit %d\n%s", code, said)
+	}
 	if err := json.Unmarshal([]byte(said), &s); err != nil {
 		c.t.Fatalf("status: %v: %s", err, said)
 	}
