@@ -17,27 +17,32 @@ var faultsByPart = []struct {
 		{
 			number: 1,
 			fault:  `The successor exits at once`,
-			tests:  `TestDemoKeepsEveryPromise (v4)`,
+			tests:  `TestDemoKeepsEveryPromise (v4), TestBadBuildIsRefusedAndLosesNothing`,
+			guard:  "the death of a successor ends the attempt: rows of `incumbentLife`",
 		},
 		{
 			number: 2,
 			fault:  `It hangs before it is ready, past its deadline`,
 			tests:  `TestBadBuildIsRefusedAndLosesNothing`,
+			guard:  "offering and awaiting have a deadline: `Config.deadline`",
 		},
 		{
 			number: 3,
 			fault:  `It dies half-way, and what it leaves behind blocks later upgrades`,
 			tests:  `TestStruckAtAFrameTheServiceGoesOn`,
+			guard:  "an attempt that is over lets go of its successor: `life.releasePeer`",
 		},
 		{
 			number: 4,
 			fault:  `A failed successor removes the incumbent's socket or pid file`,
 			tests:  `TestUnixSocketPathOutlivesGenerations. There is no pid file`,
+			guard:  "only the end of a service removes the path: not `sockets.close`",
 		},
 		{
 			number: 5,
 			fault:  `A build or a configuration that is bad takes the incumbent down`,
-			tests:  `TestDemoKeepsEveryPromise (v7)`,
+			tests:  `TestDemoKeepsEveryPromise (v7), TestBadBuildIsRefusedAndLosesNothing`,
+			guard:  "READY only behind the check: `life.check`",
 		},
 		{
 			number: 6,
@@ -55,6 +60,7 @@ var faultsByPart = []struct {
 			number: 8,
 			fault:  `A hundred triggers in a second`,
 			tests:  `TestEverySignalOfAStormIsAnswered, TestBurstOfSignalsIsOneHandover`,
+			guard:  "who asks while one is under way is told its number: `life.upgrade`",
 		},
 	}},
 	{"During the handover", []fault{
@@ -68,6 +74,7 @@ var faultsByPart = []struct {
 			number: 10,
 			fault:  `More listeners than one message carries, of every kind`,
 			tests:  `TestListenersOfEveryKindAreHandedOver; unit: TestOneMessageCarriesAsManyDescriptorsAsTheKernelAllows, TestSentFramesAreThoseOfTheTranscripts`,
+			guard:  "as many descriptors in a message as it carries: `sendListeners`",
 		},
 		{
 			number: 11,
@@ -79,6 +86,7 @@ var faultsByPart = []struct {
 			number: 12,
 			fault:  `A peer stops answering in mid-frame`,
 			tests:  `TestStruckAtAFrameTheServiceGoesOn, TestStruckWhileConnectionsFollow, TestStruckWhileTakenBack (each STOP), TestSuccessorThatReadsNoPeersIsNotAwaited. One that is late, and not stopped: TestFrameThatComesLateLosesNothing, TestFrameOfTheWayBackThatComesLateLosesNothing`,
+			guard:  "freezing has a deadline, and so has what is sent in it: `Config.deadline`, `passage.pass`",
 		},
 		{
 			number: 13,
@@ -102,16 +110,19 @@ var faultsByPart = []struct {
 			number: 16,
 			fault:  `The disk is full or read-only`,
 			tests:  "TestUpgradeNeedsNothingOfTheRuntimeDirectory; full, without inodes, read-only (`make test-all`): TestUpgradesOnAnIllDiskLoseNothing, TestKeeperOnAnIllDiskGoesOn. There is no journal and no staging yet",
+			guard:  "the takeover socket travels with FINAL: `door.hand`",
 		},
 		{
 			number: 17,
 			fault:  `A socket file of a dead process; its pid is another's`,
 			tests:  `TestSocketOfADeadProcessIsNotMistakenForAService, TestPathOfAKilledServiceIsBoundByTheNext, TestIncumbentIsKnownByItsPidfdNotByAPid; unit: TestPidfdOfAReapedProcessIsDead`,
+			guard:  "a socket that refuses is nobody's: `takeover.Dial`, `sockets.bindAnew`; the incumbent is known by the pidfd that OFFER brings: `Peer.Becomes`",
 		},
 		{
 			number: 18,
 			fault:  `Two successors at once`,
 			tests:  `TestOfTwoThatJoinAtOnceOneSucceeds, TestThirdProcessIsTurnedAwayWhileOneJoins, TestProcessThatJoinsIsTurnedAwayWhileOneThatWasStartedPrepares, TestTwoFirstStartsAtOnceLeaveOneService`,
+			guard:  "one handover at a time: `life.upgrade`",
 		},
 	}},
 	{"After the commit", []fault{
@@ -125,6 +136,7 @@ var faultsByPart = []struct {
 			number: 20,
 			fault:  `main returns when its listener closes, and kills the drain`,
 			tests:  `TestDropInLosesNothing, TestTenGenerationsWithClientsThatNeverLeave`,
+			guard:  "a generation has drained when no connection is open: `follow.pump`",
 		},
 		{
 			number: 21,
@@ -136,16 +148,19 @@ var faultsByPart = []struct {
 			number: 22,
 			fault:  `An upgrade during a drain; ten in a row with clients that never leave`,
 			tests:  `TestTenGenerationsWithClientsThatNeverLeave, TestUpgradeIsRefusedWhileTooManyDrain`,
+			guard:  "MaxDraining: `life.upgrade`",
 		},
 		{
 			number: 23,
 			fault:  `A generation never ends; it spins`,
 			tests:  `TestBuildThatHangsAfterTheCommitIsTakenBack, TestHungBuildLosesWhatItHadAccepted, TestDrainingGenerationToldToEndShortensItsDrain; spinning: TestBuildThatSpinsAfterTheCommitIsTakenBack, TestDrainingGenerationThatSpinsIsCutAtItsDeadline. One that drains and never gets to run (stopped, or preemption switched off): TestDrainingGenerationThatNeverRunsHoldsUpNobody. Nobody kills after FINAL: upgrades go on up to MaxDraining, and then name the process, for a person to kill`,
+			guard:  "probation and draining have a deadline: `Config.deadline`",
 		},
 		{
 			number: 24,
 			fault:  `A descriptor leaks with each generation; children inherit variables that are not theirs`,
 			tests:  `TestHandoversLeaveNothingBehind, TestResumedHandoversLeaveNothingBehind, TestChildOfAServiceInheritsNothingOfTheHandover`,
+			guard:  "the link and the pidfd of a dead successor are closed: `life.releasePeer`; the link leaves the environment: `inheritedLink`",
 		},
 		{
 			number: 25,
@@ -163,6 +178,7 @@ var faultsByPart = []struct {
 			number: 27,
 			fault:  `The incumbent still accepts after the commit`,
 			tests:  `TestIncumbentAcceptsNothingAfterTheCommit; background work: TestWorkersOfTwoGenerationsNeverOverlap`,
+			guard:  "before the commit listeners are parked, and background work has returned: `Process.pause`",
 		},
 		{
 			number: 28,
@@ -182,6 +198,7 @@ var faultsByPart = []struct {
 			number: 30,
 			fault:  `A reset on a connection that is used again`,
 			tests:  `TestTwoHundredUpgradesLoseNothing`,
+			guard:  "connections follow, none is closed: `follow.begin`",
 		},
 		{
 			number: 31,
@@ -193,11 +210,13 @@ var faultsByPart = []struct {
 			number: 32,
 			fault:  `Half-read POST, 100-continue, pipelining, half-written answer, slow reader, trailers, SSE, WebSocket, gRPC, upgrade, CONNECT`,
 			tests:  "all of HTTP/1.1, by the load: TestTwoHundredUpgradesLoseNothing, TestDemoKeepsEveryPromise; clients of every kind at once (`make test-all`): TestFiftyUpgradesOfTheZooLoseNothing, TestBuildThatFallsIllGivesBackWhatItAccepted",
+			guard:  "no capture once a byte of a request was heard: `conn.idleLocked`",
 		},
 		{
 			number: 0,
 			fault:  `half-read POST, 100-continue, chunked trailers`,
 			tests:  `TestByteSplitsAreAnsweredAsByPlainNetHTTP; where the connection cannot follow: TestPostThatIsHalfReadAtFinalIsAnswered`,
+			guard:  "no capture once a byte of a request was heard: `conn.idleLocked`",
 		},
 		{
 			number: 0,
@@ -209,6 +228,7 @@ var faultsByPart = []struct {
 			number: 0,
 			fault:  `half-written answer, and its trailers`,
 			tests:  `TestTenGenerationsWithClientsThatNeverLeave`,
+			guard:  "a connection in a request keeps its generation: `sockets.count`",
 		},
 		{
 			number: 0,
@@ -226,21 +246,25 @@ var faultsByPart = []struct {
 			number: 0,
 			fault:  `SSE, long poll`,
 			tests:  `TestEventStreamEndsWellBeforeTheDrainDeadline, TestLongPollEndsAtFinal`,
+			guard:  "handlers are told before the cut, and at FINAL: `life.tick`, `Process.leave`",
 		},
 		{
 			number: 0,
 			fault:  `WebSocket, by a real client`,
 			tests:  `TestWebSocketsOutliveTenUpgrades, TestWebSocketSwitchedInMidMessage`,
+			guard:  "a session is asked to be let go: `Session.Wait`",
 		},
 		{
 			number: 0,
 			fault:  `gRPC, by a real client; streams of HTTP/2`,
 			tests:  `TestDefaultClientsSeeNoErrorInAHundredUpgrades, TestStreamsThatAreOpenAtFINALFinishWhole; TestHTTP2OverTLSLosesNothing`,
+			guard:  "GOAWAY, and calls finish: `service.drain` of contrib/grpc",
 		},
 		{
 			number: 0,
 			fault:  `upgrade, CONNECT`,
 			tests:  `TestHijackedConnectionLivesInItsGeneration, TestHijackedConnectionIsCutAtTheDrainDeadline, TestTunnelLivesInItsGeneration`,
+			guard:  "a hijacked connection keeps its generation: `conn.observe`",
 		},
 		{
 			number: 33,
@@ -288,7 +312,8 @@ var faultsByPart = []struct {
 		{
 			number: 40,
 			fault:  `Network jitter and loss; starvation of the processor`,
-			tests:  "delay of 5 to 50 ms: TestUpgradesBehindANetworkThatJittersLoseNothing; loss of 2 and 10 in a hundred packets (`make test-all`): TestUpgradesOverANetworkThatLosesPacketsLoseNothing; starvation: TestUpgradesOfAServiceThatIsStarvedLoseNothing, TestUpgradesOfAServiceThatIsStoppedAgainAndAgainLoseNothing; that a process stood still: TestStruckAtAFrameTheServiceGoesOn (STOP); unit: TestChildWhosePidfdWasSentIsNotTakenForDead; all of it at random: TestSoak",
+			tests:  "delay of 5 to 50 ms: TestUpgradesBehindANetworkThatJittersLoseNothing; loss of 2 and 10 in a hundred packets (`make test-all`): TestUpgradesOverANetworkThatLosesPacketsLoseNothing; starvation: TestUpgradesOfAServiceThatIsStarvedLoseNothing, TestUpgradesOfAServiceThatIsStoppedAgainAndAgainLoseNothing; that a process stood still: TestStruckAtAFrameTheServiceGoesOn (STOP), TestHandoverGoesOnAfterBothSidesStoodStill; unit: TestChildWhosePidfdWasSentIsNotTakenForDead; all of it at random: TestSoak",
+			guard:  "a process that did not run moves its deadlines: `deadlineTimer.tick`; connections follow, none is closed: `follow.begin`; a child whose pidfd was sent is waited for again: `child.reap`",
 		},
 	}},
 }

@@ -44,14 +44,16 @@ func TestUnixSocketPathOutlivesGenerations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Swap(build(t, "exit"))
-	r.upgrade()
-	r.refused()
+	for _, flaw := range []string{"exit", "check"} { // before it has the listener, and with it
+		r.Swap(build(t, flaw))
+		r.upgrade()
+		r.refused()
+	}
 	r.Swap(build(t, ""))
 	r.Upgrade(3)
 	after, err := os.Stat(path)
 	if err != nil || !os.SameFile(before, after) {
-		t.Errorf("the path is another's after four handovers: %v", err)
+		t.Errorf("the path is another's after five handovers: %v", err)
 	}
 	handovertest.AssertNothingLost(t, r.load.Stop())
 	r.Stop()
@@ -261,4 +263,7 @@ func TestUpgradeNeedsNothingOfTheRuntimeDirectory(t *testing.T) {
 	}
 	r.Upgrade(2)
 	handovertest.AssertNothingLost(t, r.finish())
+	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
+		t.Errorf("a generation has made the directory anew: %v", err)
+	}
 }

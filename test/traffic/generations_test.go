@@ -45,6 +45,8 @@ func TestTenGenerationsWithClientsThatNeverLeave(t *testing.T) {
 		old = append(old, g)
 		pid = s.upgrade()
 	}
+	// So long that what a generation gives its handlers as it ends, a second, is over for all of them.
+	old[upgrades-1].streams[0].wants(int(1500 * time.Millisecond / linesInterval))
 	for _, g := range old {
 		for _, l := range g.streams {
 			l.wants(3)
