@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"context"
 	"regexp"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/internal/platform"
 )
 
 // event is a line of the output that a round acts on.
@@ -62,6 +64,7 @@ type reader struct {
 	load   *handovertest.Driver
 	effect string // of a fault at a frame
 	deaths int
+	dying  sync.WaitGroup // until the load knows of each
 }
 
 func newReader() *reader { return &reader{events: make(chan event, 1000)} }
@@ -133,16 +136,34 @@ func (r *reader) death(found []string) {
 	r.killed(pid, at)
 }
 
+// killed tells the load of a death, when the process is dead.
 func (r *reader) killed(pid int, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.deaths++
-	if r.load != nil {
-		r.load.Killed(pid, at)
+	if load := r.load; load != nil {
+		r.dying.Go(func() {
+			awaitDeath(pid)
+			load.Killed(pid, at)
+		})
 	}
 }
 
+// awaitDeath waits until a process that was killed is dead, or something is wrong that others will find.
+func awaitDeath(pid int) {
+	p, err := platform.OpenPidfd(pid)
+	if err != nil {
+		return // it has gone
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_ = p.Wait(ctx)
+}
+
+// allDeaths waits until the load knows of every death, and counts them.
 func (r *reader) allDeaths() int {
+	r.dying.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.deaths

@@ -150,6 +150,7 @@ func (r *round) run() handovertest.Report {
 	if !r.choices.quiet {
 		r.next()
 	}
+	r.reader.allDeaths()
 	report := r.load.Stop()
 	r.judge(report)
 	if r.choices.quiet {
