@@ -103,7 +103,8 @@ func chooseStep(random *rand.Rand, c choices) (s step) {
 			s.build = "hang" // nobody learns of a process that ends before it joins
 		}
 	case 1:
-		if !c.jitter {
+		// A storm begins another handover as soon as one is over, and only one build of a round is made to show its flaw.
+		if !c.jitter && s.strike != storm {
 			s.build = pick(random, badAfter...)
 		}
 	}
