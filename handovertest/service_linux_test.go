@@ -58,8 +58,9 @@ func TestKilledProcessExplainsLossesOfItsConnectionsOnly(t *testing.T) {
 	pid := service.PID()
 	driver.Killed(pid, service.Kill(pid))
 	report := driver.Stop()
-	if report.LostInCrash != 7 || report.Failed != 0 || report.Closed != 0 {
-		t.Errorf("want the 7 connections lost in the crash, and nothing failed or closed: %s", report)
+	// A client that is quick may connect anew before the kernel has closed the listener of the dead process.
+	if report.LostInCrash != 7 || report.Failed+report.Closed != report.Unwritten {
+		t.Errorf("want the 7 connections lost in the crash, and nothing else failed or closed: %s", report)
 	}
 	for _, l := range report.Losses {
 		if l.Outcome == handovertest.Refused && l.Local != "" {
