@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"image/color"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -11,7 +12,6 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
-	"os"
 )
 
 // series is what was measured as something grew.
@@ -69,7 +69,7 @@ func plots(folder, name string, charts ...chart) error {
 	if folder == "" {
 		return nil
 	}
-	const width, height = 9 * vg.Centimeter, 6 * vg.Centimeter
+	const width, height, margin = 9 * vg.Centimeter, 6 * vg.Centimeter, vg.Centimeter / 2
 	canvas := vgsvg.New(width*vg.Length(len(charts)), height)
 	for i, c := range charts {
 		p := plot.New()
@@ -90,8 +90,11 @@ func plots(folder, name string, charts ...chart) error {
 				p.Legend.Top, p.Legend.Left = true, true
 			}
 		}
+		if len(c.series) > 1 {
+			p.Y.Max *= 1.5 // for the legend
+		}
 		left := width * vg.Length(i)
-		p.Draw(draw.Crop(draw.New(canvas), left, left-width*vg.Length(len(charts)-1), 0, 0))
+		p.Draw(draw.Crop(draw.New(canvas), left, left-width*vg.Length(len(charts)-1)-margin, 0, 0))
 	}
 	file, err := os.Create(filepath.Join(folder, name+".svg"))
 	if err != nil {
