@@ -22,6 +22,7 @@ type door struct {
 
 	mu        sync.Mutex
 	listener  *net.UnixListener
+	wanted    bool // this process is to answer, as soon as it can
 	answering bool
 	wait      sync.WaitGroup
 	ctx       context.Context // of conversations
@@ -81,15 +82,14 @@ func (d *door) open(l *life) {
 	if d.process.config.Name == "" || off() {
 		return
 	}
+	d.mu.Lock()
+	d.wanted = true
+	d.mu.Unlock()
 	d.wait.Add(1)
 	go func() {
 		defer d.wait.Done()
-		ln, err := d.answer()
-		if err != nil {
-			d.process.config.Logger.Error("no takeover socket: this service cannot be joined", "service", d.process.config.Name, "error", err)
-			return
-		}
-		for {
+		ln := d.awaitAnswer()
+		for ln != nil {
 			c, err := ln.Accept()
 			if err != nil {
 				return // closed, or handed on
@@ -103,12 +103,35 @@ func (d *door) open(l *life) {
 	}()
 }
 
-// answer makes this process the one that answers.
+// answerAgain is how long a process that cannot answer, as it has no descriptor left or the directory is not there, waits before it tries again.
+const answerAgain = time.Second
+
+// awaitAnswer is answer as soon as that succeeds. It returns nil if this process is not to answer any more.
+func (d *door) awaitAnswer() *net.UnixListener {
+	again := time.NewTicker(answerAgain)
+	defer again.Stop()
+	for said := false; ; said = true {
+		ln, err := d.answer()
+		if err == nil {
+			return ln
+		}
+		if !said {
+			d.process.config.Logger.Error("no takeover socket: this service cannot be joined", "service", d.process.config.Name, "error", err)
+		}
+		select {
+		case <-again.C:
+		case <-d.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// answer makes this process the one that answers, or returns neither if it is not to.
 func (d *door) answer() (*net.UnixListener, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ctx.Err() != nil {
-		return nil, d.ctx.Err()
+	if !d.wanted {
+		return nil, nil
 	}
 	if d.listener == nil {
 		path, err := takeover.Path(d.process.config.RuntimeDir, d.process.config.Name)
@@ -145,6 +168,7 @@ func (d *door) hold(fd int) {
 func (d *door) hand() (fd int, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.wanted = false
 	if !d.answering {
 		return -1, false
 	}
@@ -169,6 +193,7 @@ func (d *door) close() {
 	d.stop()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.wanted = false
 	if d.listener == nil {
 		return
 	}

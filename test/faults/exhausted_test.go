@@ -3,11 +3,17 @@
 package faults
 
 import (
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/control"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,6 +44,29 @@ func TestReceiverWithoutDescriptorsTakesConnectionsLater(t *testing.T) {
 	if lost := all.end(); lost > 0 {
 		t.Errorf("%d sessions are lost", lost)
 	}
+	r.finish()
+}
+
+// TestSuccessorWithoutDescriptorsAtFinalAnswersAtItsSocketLater: the takeover socket that came with FINAL is lost, and another cannot be
+// made, until there are descriptors. Guard: door.awaitAnswer, which tries again.
+func TestSuccessorWithoutDescriptorsAtFinalAnswersAtItsSocketLater(t *testing.T) {
+	dir, err := os.MkdirTemp("", "door-") // t.TempDir is too long for a socket
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	r := armed(t, fault{"receive", "FINAL", "before", "STOP"}, handovertest.Clients{KeepAlive: 2}, "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+dir)
+	watch := r.watchStrike()
+	bare := r.Watch(func(line string) bool { return strings.Contains(line, "no takeover socket") })
+	r.upgrade()
+	successor, _ := strconv.Atoi(strikes.FindStringSubmatch(r.line(watch, "no FINAL"))[1])
+	r.awaitStopped(successor)
+	undo := exhaust(successor)
+	r.Signal(successor, syscall.SIGCONT)
+	r.line(bare, "the successor has a takeover socket without a descriptor")
+	undo()
+	r.settled("the successor answers", func() (any, bool) {
+		reply, err := control.Ask(filepath.Join(dir, "shop.sock"), &wire.Status{}, time.Second, nil)
+		return err, err == nil && reply.Status != nil && reply.Status.PID == successor
+	})
 	r.finish()
 }
 
