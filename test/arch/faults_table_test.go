@@ -97,8 +97,8 @@ var faultsByPart = []struct {
 		{
 			number: 14,
 			fault:  `No free descriptors in the successor, truncated control messages, too many in flight`,
-			tests:  `TestSuccessorWithoutDescriptorsIsRefused, which loses them as a truncated control message; too many in flight: TestTooManyDescriptorsInFlightAbortAHandover, TestTooManyDescriptorsInFlightFailAProbation, TestTooManyDescriptorsInFlightAtFinalLoseTheTakeoverSocketAlone, TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself, TestTooManyDescriptorsInFlightKeepConnectionsWhereTheyAre; unit: TestReceiverOutOfDescriptorsLearnsOfTheLossAndLeaksNone, TestSenderBeyondTheInFlightLimitSendsNothingAndCanRepeat. None left in the incumbent, the successor or the keeper for a while, at any instant: TestSoak; unit: TestDeathIsLearntOfWhenNoDescriptorIsAllowed`,
-			guard:  "what could not be sent is open here again: `follow.pump`; a kernel that cannot be asked for a death is asked again: `awaitDeath`",
+			tests:  `TestSuccessorWithoutDescriptorsIsRefused, which loses them as a truncated control message; too many in flight: TestTooManyDescriptorsInFlightAbortAHandover, TestTooManyDescriptorsInFlightFailAProbation, TestTooManyDescriptorsInFlightAtFinalLoseTheTakeoverSocketAlone, TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself, TestTooManyDescriptorsInFlightKeepConnectionsWhereTheyAre; unit: TestReceiverOutOfDescriptorsLearnsOfTheLossAndLeaksNone, TestSenderBeyondTheInFlightLimitSendsNothingAndCanRepeat. None left in the incumbent, the successor or the keeper for a while, at any instant: TestSoak; as connections follow: TestReceiverWithoutDescriptorsTakesConnectionsLater; at FINAL: TestSuccessorWithoutDescriptorsAtFinalAnswersAtItsSocketLater; unit: TestDeathIsLearntOfWhenNoDescriptorIsAllowed`,
+			guard:  "what could not be sent is open here again: `follow.pump`; a kernel that cannot be asked for a death is asked again: `awaitDeath`; connections that came without their descriptors are tried again: `life.judge`, `Link.claim`",
 		},
 		{
 			number: 15,
