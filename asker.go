@@ -27,8 +27,8 @@ const (
 	askInterval = time.Second
 	// askPatience is how long one is awaited before others are asked in its place.
 	askPatience = tickInterval
-	// burst is how many leave between two rests: so few that the last of them is through in a fraction of a millisecond.
-	burst = 16
+	// burstSize is how many leave between two rests: so few that the last of them is through in a fraction of a millisecond.
+	burstSize = 16
 )
 
 func newAsker(p *Process) asker {
@@ -40,13 +40,13 @@ func newAsker(p *Process) asker {
 // anew forgets who was asked: connections follow to another generation now, or follow again.
 func (a *asker) anew() {
 	a.round, a.again, a.awaited = nil, time.Time{}, 0
-	a.began, a.rest = time.Time{}, time.Time{}
+	a.began, a.brought, a.rest = time.Time{}, false, time.Time{}
 }
 
 // came notes that connections have left.
 func (a *asker) came(captured []*conn) {
 	a.awaited = max(0, a.awaited-len(captured))
-	a.brought = a.brought || len(captured) > 0
+	a.brought = a.brought || len(captured) > 0 && !a.began.IsZero() // one that comes late, in a rest, begins nothing
 }
 
 // more asks connections, as many as there is room for beside those under way.
@@ -82,7 +82,7 @@ func (a *asker) burst(now time.Time, share float64, underWay int) (room int) {
 		return 0
 	}
 	a.began, a.awaited = now, 0
-	return burst
+	return burstSize
 }
 
 // due wakes the loop of life at the end of a rest.

@@ -23,26 +23,29 @@ func TestConnectionsLeaveInBurstsWithRests(t *testing.T) {
 				t.Fatalf("%s: %d were asked; want %d", when, asked.n, want)
 			}
 		}
-		wantAsked("at the beginning", burst)
-		wantAsked("while they leave", burst)
-		a.came(make([]*conn, burst))
-		if a.more(burst); asked.n != burst {
+		wantAsked("at the beginning", burstSize)
+		wantAsked("while they leave", burstSize)
+		a.came(make([]*conn, burstSize))
+		if a.more(burstSize); asked.n != burstSize {
 			t.Fatalf("%d were asked while a burst is under way", asked.n)
 		}
 		<-time.After(4 * time.Millisecond) // of the bubble's clock
-		wantAsked("when the last is through", burst)
-		<-time.After(12*time.Millisecond - 1) // of the bubble's clock
-		wantAsked("before the end of the rest", burst)
-		<-a.due()
-		wantAsked("after the rest", 2*burst)
-		<-time.After(askPatience) // of the bubble's clock
-		wantAsked("as nobody has come", 3*burst)
+		wantAsked("when the last is through", burstSize)
 		a.came(make([]*conn, 1))
-		<-time.After(time.Millisecond) // of the bubble's clock
-		a.more(0)
+		wantAsked("as one comes late, in the rest", burstSize)
+		<-time.After(12*time.Millisecond - 1) // of the bubble's clock
+		wantAsked("before the end of the rest", burstSize)
+		<-a.due()
+		wantAsked("after the rest", 2*burstSize)
+		<-time.After(askPatience) // of the bubble's clock
+		wantAsked("as nobody has come", 3*burstSize)
+		a.came(make([]*conn, 1))
 		a.anew()
-		a.round = asked.many()
-		wantAsked("when another generation is to have them", 4*burst)
+		a.round, a.again = asked.many(), time.Now().Add(time.Hour)
+		wantAsked("when another generation is to have them", 4*burstSize)
+		if a.more(0); asked.n != 4*burstSize {
+			t.Fatalf("%d were asked at once for another generation", asked.n)
+		}
 	})
 }
 
