@@ -25,6 +25,7 @@ type conn struct {
 	net.Conn // the kernel's connection: *net.TCPConn or *net.UnixConn
 	ln       *listener
 	accepted time.Time
+	preview  bool // made by the incumbent, for a check; the loop of life's
 
 	mu       sync.Mutex
 	phase    phase

@@ -116,7 +116,7 @@ func (l *life) successorFrame(f *wire.Frame) {
 	case *wire.Resumed:
 		l.told(f, onResumed, "")
 	case *wire.Ping:
-		l.send(&wire.Pong{Seq: m.Seq, Connections: l.process.sockets.count()})
+		l.send(&wire.Pong{Seq: m.Seq, Connections: l.process.sockets.ofClients()})
 	case *wire.Conns:
 		l.receive(l.peer, f, m)
 	case *wire.Gone:

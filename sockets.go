@@ -184,6 +184,18 @@ func (s *sockets) count() int {
 	return len(s.conns) + len(s.outbox)
 }
 
+// ofClients tells how many of those are a client's: not those that the incumbent has made for its checks.
+func (s *sockets) ofClients() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if !c.preview {
+			n++
+		}
+	}
+	return n + len(s.outbox)
+}
+
 // openGates lets this process take from every queue.
 func (s *sockets) openGates() {
 	for _, m := range s.all() {

@@ -160,7 +160,9 @@ func (l *life) preview(f *wire.Frame, m *wire.Preview) {
 		}
 		return
 	}
-	if c := l.process.sockets.wrap(ln, raw); !ln.give(c) {
+	c := l.process.sockets.wrap(ln, raw)
+	c.preview = true
+	if !ln.give(c) {
 		_ = c.Close()
 	}
 }

@@ -120,7 +120,7 @@ func ask(path string) (took []time.Duration, err error) {
 	}
 	defer link.Close()
 	began := time.Now()
-	for now := began; now.Sub(began) < burst; {
+	for last := began; last.Sub(began) < burst; {
 		if err := link.Send(0, &wire.Upgrade{}); err != nil {
 			return took, err
 		}
@@ -131,9 +131,9 @@ func ask(path string) (took []time.Duration, err error) {
 		if reply, ok := f.Message.(*wire.Reply); !ok || reply.Error == "" || reply.Attempt == 0 {
 			return took, fmt.Errorf("UPGRADE while one is under way is answered by %s %+v", f.Kind(), f.Message)
 		}
-		last := now
-		now = time.Now()
+		now := time.Now()
 		took = append(took, now.Sub(last))
+		last = now
 	}
 	return took, nil
 }
