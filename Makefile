@@ -8,14 +8,18 @@ PLATFORMS := $(foreach os,linux darwin freebsd windows,$(os)/amd64 $(os)/arm64)
 # -count=1: tests of real processes, and of the tree itself, have inputs that the test cache does not see.
 # The race detector needs a C compiler; where there is none, the tests run without it.
 RACE     := $(if $(shell command -v $(shell go env CC)),-race)
-# Much of the time is waiting for real processes; more at a time would make them wait for each other.
-GOTEST   := go test $(RACE) -count=1 -p 2 -parallel 3 -timeout $(or $(TIMEOUT),15m)
+# Much of the time is waiting for real processes; more at a time would make them wait for each other. `make lint` vets.
+GOTEST   := go test $(RACE) -count=1 -vet=off -p 2 -parallel 3 -timeout $(or $(TIMEOUT),15m)
 FUZZTIME ?= 30s
 SOAK     ?= 10m
 SEED     := $(or $(SEED),$(shell date +%s))
 
+# A package of the tree as it stands: newer by its day than any before it, older than any release.
+DEB_VERSION ?= 0~git$(shell TZ=UTC git log -1 --format=%cd.%h --date=format-local:%Y%m%d%H%M%S)
+DEB_ARCH    ?= $(shell dpkg --print-architecture)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint tidy format vet cross golangci fuzz soak bench scale cover
+.PHONY: help demo test test-all lint tidy format vet cross golangci fuzz soak bench scale cover deb
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,7 +32,7 @@ test: ## all tests that need Go, git and make (HANDOVER_COUNT=full: ten times th
 	$(GOTEST) work
 
 test-all: ## the tests that `test` leaves out: as root, with Debian's packages
-	$(GOTEST) -tags debian ./test/debian/...
+	$(GOTEST) -parallel 2 -tags debian ./test/debian/... # whole machines boot side by side
 
 lint: tidy format vet cross golangci ## every check that runs nothing
 
@@ -73,3 +77,8 @@ cover: ## coverage of the library by the tests of all modules
 	@mkdir -p bin
 	go test -count=1 -timeout 10m -coverpkg ./... -coverprofile bin/coverage.out work
 	go tool cover -func bin/coverage.out | tail -1
+
+deb: ## a Debian package, into bin; needs dpkg
+	@mkdir -p bin/$(DEB_ARCH)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(DEB_ARCH:armhf=arm) go build -trimpath -ldflags='-s -w' -o bin/$(DEB_ARCH)/handover ./host/cmd/handover
+	deploy/debian/build $(DEB_VERSION) $(DEB_ARCH) bin/$(DEB_ARCH)/handover bin

@@ -56,6 +56,10 @@ func (l *life) status() *wire.ServiceStatus {
 		Service: l.process.config.Name, State: l.state.String(), Generation: l.generation, PID: l.process.pid, Build: l.process.build,
 		Attempt: l.number(), Connections: l.process.sockets.count(), UptimeMs: time.Since(l.process.started).Milliseconds(),
 	}
+	if figures := l.process.liveTLS.Load(); figures != nil {
+		f := (*figures)()
+		s.TLS = &wire.TLS{Off: f.Off, Left: f.Left, Came: f.Came, Stayed: f.Stayed}
+	}
 	for _, ln := range l.process.sockets.all() {
 		s.Listeners = append(s.Listeners, ln.spec)
 	}

@@ -30,10 +30,11 @@ type attempt struct {
 	frozen   chan struct{}      // closed when the freeze's goroutine has ended
 	peers    delivery           // what a successor brings back that is taken back
 	watch    *watch
-	request  uint32      // the keeper's number for it, 0 without a keeper
-	vote     wire.Vote   // the keeper's
+	request  uint32 // the keeper's number for it, 0 without a keeper
+	vote     vote
 	command  string      // what is started, where it is not the service's own command
 	waiter   func(ended) // nil once it was told, or where nobody waits
+	callers  callers
 }
 
 // ended is what whoever asked for a handover is told.
@@ -68,18 +69,21 @@ func (a *attempt) livesOn() []string {
 	return keys
 }
 
-// finish tells who waits.
-func (a *attempt) finish(r Result, err error) {
+// finish tells who waits, and returns what they are told.
+func (a *attempt) finish(r Result, err error) ended {
 	r.Attempt = int(a.number)
 	r.Total = time.Since(a.started)
 	r.Switch = a.switched
 	if !a.ready.IsZero() {
 		r.Ready = a.ready.Sub(a.started)
 	}
+	e := ended{r, err, a.code}
 	if tell := a.waiter; tell != nil {
 		a.waiter = nil
-		tell(ended{r, err, a.code})
+		tell(e)
 	}
+	a.callers.tell(e)
+	return e
 }
 
 // upgrade begins a handover, unless one is under way or none can be. c is a process that asked to be the successor, or that
@@ -158,7 +162,22 @@ func (l *life) resumed(e event, why string) {
 		l.kill(e, "it cannot be told that this generation serves again")
 	}
 	l.conclude(r, fmt.Errorf("%w: %w", ErrResumed, a.reason))
+	if e != onDead {
+		l.repeatResumed(l.peer, a.number)
+	}
 	l.releasePeer(e == onDead)
+}
+
+// repeatResumed says it again to a successor that has not said anything since: what was lost on the way would have it stand by for as long as
+// this process lives, and what was half lost is found out by what comes behind it.
+func (l *life) repeatResumed(to *peer.Peer, attempt uint32) {
+	time.AfterFunc(answerTimeout, func() {
+		l.post(func() {
+			if slices.Contains(l.drainers, to) && !to.Heard {
+				_ = to.Link.Send(attempt, &wire.Resumed{})
+			}
+		})
+	})
 }
 
 // conclude tells everyone how the attempt ended.
@@ -166,7 +185,7 @@ func (l *life) conclude(r Result, err error) {
 	if l.peer != nil && l.peer.Build != (wire.Build{}) {
 		r.Build = l.peer.Build.String()
 	}
-	l.attempt.finish(r, err)
+	l.last = l.attempt.finish(r, err)
 	if r.Outcome != Final {
 		l.process.notifier.ready()
 	}

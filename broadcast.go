@@ -3,18 +3,23 @@ package handover
 import "sync"
 
 // broadcast is something that everyone can wait for, and that may be undone.
+// Its zero value has not begun.
 type broadcast struct {
 	mu    sync.Mutex
-	c     chan struct{}
+	c     chan struct{} // nil: nobody waits; every session has one of these, and most never do
 	begun bool
 }
-
-func newBroadcast() *broadcast { return &broadcast{c: make(chan struct{})} }
 
 // wait returns a channel that is closed when it has begun.
 func (b *broadcast) wait() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.c == nil {
+		b.c = make(chan struct{})
+		if b.begun {
+			close(b.c)
+		}
+	}
 	return b.c
 }
 
@@ -23,7 +28,9 @@ func (b *broadcast) begin() {
 	defer b.mu.Unlock()
 	if !b.begun {
 		b.begun = true
-		close(b.c)
+		if b.c != nil {
+			close(b.c)
+		}
 	}
 }
 
@@ -32,7 +39,6 @@ func (b *broadcast) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.begun {
-		b.begun = false
-		b.c = make(chan struct{})
+		b.begun, b.c = false, nil
 	}
 }

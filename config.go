@@ -2,10 +2,12 @@ package handover
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"time"
@@ -81,6 +83,26 @@ type Config struct {
 	// ListenConfig makes the listeners of a first generation, and those that a successor adds. A listener that is passed on
 	// keeps the options it has; where ListenConfig would have set others, that is logged.
 	ListenConfig net.ListenConfig
+
+	// TLSListener makes the listener of a server that [Process.AttachTLS] attaches, when Run begins. Default (nil): that of
+	// net/http, whose connections stay with the generation that accepted them. Listener of contrib/livetls is one whose connections go on
+	// in the next.
+	TLSListener TLSListener
+}
+
+// TLSListener makes a listener that accepts what ln does, a listener of p, and shakes hands with config, which is its own. srv serves what it accepts: a
+// [*tls.Conn], as that of [tls.NewListener]; or a connection that speaks HTTP/1.1, stands on a [*Session] of p, to which its
+// NetConn method leads, and has a ConnectionState method, as a tls.Conn does. Of such a one, a method ObserveState(http.ConnState) is
+// called as srv.ConnState is, before it. When ln ends, the listener ends once what it has accepted is handed out; Close ends both. It
+// may register sessions of p. What a method Figures() TLSFigures returns is part of the service's status.
+type TLSListener func(p *Process, srv *http.Server, ln net.Listener, config *tls.Config) (net.Listener, error)
+
+// TLSFigures tell of connections over TLS that go on in other generations. They are those of this process, since it began.
+type TLSFigures struct {
+	Off    string            // why none does, "" if they do
+	Left   uint64            // connections let go to another generation; one that came back and left again counts twice
+	Came   uint64            // connections taken from another generation, or back
+	Stayed map[string]uint64 // connections that cannot go, by reason: of contrib/livetls, see there
 }
 
 // Signals are those that a service obeys.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/internal/idle"
 )
 
 // room records how much room net/http's reads offer, and in which state.
@@ -123,14 +125,14 @@ func TestIdlePointOfNetHTTP(t *testing.T) {
 
 	t.Run("an idle connection offers the whole buffer", func(t *testing.T) {
 		client, reads := serveRoom(t, &http.Server{})
-		if r := <-reads; r.room != httpBufferSize {
-			t.Errorf("a new connection offers %d bytes, not %d", r.room, httpBufferSize)
+		if r := <-reads; r.room != idle.BufferSize {
+			t.Errorf("a new connection offers %d bytes, not %d", r.room, idle.BufferSize)
 		}
 		for range 3 {
 			_, _ = io.WriteString(client, get)
 			answers(t, client, 1)
-			if r := idleRead(t, reads); r.room != httpBufferSize || r.turns != 1 {
-				t.Errorf("an idle connection offers %d bytes, not %d, after %d deadlines, not 1", r.room, httpBufferSize, r.turns)
+			if r := idleRead(t, reads); r.room != idle.BufferSize || r.turns != 1 {
+				t.Errorf("an idle connection offers %d bytes, not %d, after %d deadlines, not 1", r.room, idle.BufferSize, r.turns)
 			}
 		}
 	})
@@ -138,7 +140,7 @@ func TestIdlePointOfNetHTTP(t *testing.T) {
 		client, reads := serveRoom(t, &http.Server{})
 		_, _ = io.WriteString(client, get+"GET")
 		answers(t, client, 1)
-		if r := idleRead(t, reads); r.room >= httpBufferSize {
+		if r := idleRead(t, reads); r.room >= idle.BufferSize {
 			t.Errorf("an idle connection with three bytes in its buffer offers %d bytes: they would be lost", r.room)
 		}
 	})
@@ -160,8 +162,8 @@ func TestIdlePointOfNetHTTP(t *testing.T) {
 		}
 		_, _ = io.WriteString(client, get)
 		answers(t, client, 1)
-		if r := idleRead(t, reads); r.room != httpBufferSize || r.turns != 1 {
-			t.Errorf("an idle connection offers %d bytes, not %d, after %d deadlines, not 1", r.room, httpBufferSize, r.turns)
+		if r := idleRead(t, reads); r.room != idle.BufferSize || r.turns != 1 {
+			t.Errorf("an idle connection offers %d bytes, not %d, after %d deadlines, not 1", r.room, idle.BufferSize, r.turns)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package handover
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
@@ -60,37 +59,54 @@ func turnAway(v *peer.Visitor, p *peer.Peer) func(ended) {
 
 // obey answers a control client, one question after the other.
 func (d *door) obey(l *life, link *wire.Link) {
-	for {
-		_ = link.SetReceiveDeadline(time.Now().Add(controlIdle))
-		if d.ctx.Err() != nil {
-			return
+	vote := func(m *wire.Vote) (denial *wire.Abort) {
+		l.call(func() { denial = l.ballot(link, *m) })
+		return denial
+	}
+	ask := func(m wire.Message) (await func() *wire.Reply) { return d.asked(l, link, m) }
+	peer.Obey(d.ctx, link, ask, vote, func() { l.call(func() { l.left(link) }) })
+}
+
+// asked puts one question, and returns how to wait for the answer; nil if it is none.
+func (d *door) asked(l *life, link *wire.Link, question wire.Message) (await func() *wire.Reply) {
+	at := func(reply *wire.Reply) func() *wire.Reply { return func() *wire.Reply { return reply } }
+	switch m := question.(type) {
+	case *wire.Status:
+		if m.Follow {
+			stop := d.tell(l, link)
+			return d.ended(d.process.follow(link), stop)
 		}
-		f, err := link.Receive()
-		if err != nil {
-			return
-		}
-		peer.CloseDescriptors(&f)
 		reply := &wire.Reply{}
-		switch m := f.Message.(type) {
-		case *wire.Status:
-			if !l.call(func() { reply.Status = l.status() }) {
-				reply.Error, reply.Code = ErrNotReady.Error(), wire.CodeDenied
-			}
-		case *wire.Upgrade:
-			stop := func() {}
-			if m.Watch {
-				stop = d.tell(l, link)
-			}
-			reply = d.process.upgrade(d.ctx, *m).reply()
-			stop()
-		case *wire.Stop:
-			l.happen(onStop, "asked at the takeover socket")
-		default:
-			return
+		if !l.call(func() { reply.Status = l.status() }) {
+			reply.Error, reply.Code = ErrNotReady.Error(), wire.CodeDenied
 		}
-		if link.Send(0, reply) != nil {
-			return
+		return at(reply)
+	case *wire.Stats:
+		var gather func() wire.Figures
+		if !l.call(func() { gather = l.stats() }) {
+			return at(&wire.Reply{Error: ErrNotReady.Error(), Code: wire.CodeDenied})
 		}
+		return func() *wire.Reply { return &wire.Reply{Stats: []wire.Figures{gather()}} }
+	case *wire.Upgrade:
+		if !m.Watch {
+			return d.ended(d.process.ask(*m, nil), func() {})
+		}
+		stop := d.tell(l, link)
+		return d.ended(d.process.ask(*m, link), stop)
+	case *wire.Stop:
+		l.happen(onStop, "asked at the takeover socket")
+		return at(&wire.Reply{})
+	default:
+		return nil
+	}
+}
+
+// ended waits for the end of a handover, and then has nobody watch any more.
+func (d *door) ended(await func(context.Context) ended, stop func()) func() *wire.Reply {
+	return func() *wire.Reply {
+		reply := await(d.ctx).reply()
+		stop()
+		return reply
 	}
 }
 
@@ -111,6 +127,3 @@ func (d *door) tell(l *life, link *wire.Link) (stop func()) {
 		<-told
 	}
 }
-
-// controlIdle is how long a control client may say nothing.
-const controlIdle = time.Minute

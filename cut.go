@@ -1,6 +1,10 @@
 package handover
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"github.com/handover-go/handover/internal/idle"
+)
 
 // kind is what a connection was doing when the drain deadline cut it.
 type kind uint8
@@ -46,11 +50,11 @@ func (c cuts) attributes() (all []any) {
 func (c *conn) kind() kind {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	busy := c.phase == active
+	busy := c.point.Phase == idle.Active
 	switch {
-	case c.phase == foreign:
+	case c.point.Phase == idle.Foreign:
 		return own
-	case c.phase == hijacked:
+	case c.point.Phase == idle.Hijacked:
 		return wasHijacked
 	case c.inflow.http2:
 		return either(busy, http2Active, http2Idle)

@@ -3,6 +3,8 @@ package handover
 import (
 	"fmt"
 	"testing"
+
+	"github.com/handover-go/handover/internal/idle"
 )
 
 func TestKindOfAConnectionIsWhatItIsDoing(t *testing.T) {
@@ -14,11 +16,11 @@ func TestKindOfAConnectionIsWhatItIsDoing(t *testing.T) {
 		want string
 		*conn
 	}{
-		{"http1_active", &conn{phase: active}}, {"http1_idle", began("GET", &conn{phase: idle})},
-		{"http1_idle", began("GET", &conn{phase: idle, bound: true})}, // no other generation takes it
-		{"tls_active", &conn{phase: active, inflow: inflow{secure: true}}}, {"tls_idle", &conn{phase: fresh, inflow: inflow{secure: true}}},
-		{"http2_active", &conn{phase: active, inflow: inflow{secure: true, http2: true}}}, {"http2_idle", began("PRI", &conn{phase: idle})},
-		{"hijacked", &conn{phase: hijacked, inflow: inflow{secure: true}}}, {"own", &conn{}},
+		{"http1_active", &conn{point: idle.Point{Phase: idle.Active}}}, {"http1_idle", began("GET", &conn{point: idle.Point{Phase: idle.Idle}})},
+		{"http1_idle", began("GET", &conn{point: idle.Point{Phase: idle.Idle}, bound: true})}, // no other generation takes it
+		{"tls_active", &conn{point: idle.Point{Phase: idle.Active}, inflow: inflow{secure: true}}}, {"tls_idle", &conn{point: idle.Point{Phase: idle.Fresh}, inflow: inflow{secure: true}}},
+		{"http2_active", &conn{point: idle.Point{Phase: idle.Active}, inflow: inflow{secure: true, http2: true}}}, {"http2_idle", began("PRI", &conn{point: idle.Point{Phase: idle.Idle}})},
+		{"hijacked", &conn{point: idle.Point{Phase: idle.Hijacked}, inflow: inflow{secure: true}}}, {"own", &conn{}},
 	} {
 		if got := kindNames[c.kind()]; got != c.want {
 			t.Errorf("%s is counted as %s", c.want, got)

@@ -12,28 +12,38 @@ type departure struct {
 }
 
 func (d *departure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if d.last(r) {
+	last, staying := d.last(r)
+	if last {
 		w.Header().Set("Connection", "close") // in an answer over HTTP/2 net/http makes GOAWAY of it
 	}
-	d.next.ServeHTTP(w, r)
+	if d.server.counts.on() {
+		d.server.counts.serve(d.next, w, r)
+	} else {
+		d.next.ServeHTTP(w, r)
+	}
+	if staying != nil {
+		staying.served(r)
+	}
 }
 
-// last reports whether r is to be the last request on its connection.
-func (d *departure) last(r *http.Request) bool {
+// last reports whether r is to be the last request on its connection; if not, on which connection its client may yet be asked to leave.
+func (d *departure) last(r *http.Request) (last bool, staying *conn) {
 	mode := d.server.sockets.mode.Load()
 	if mode == modeStay {
-		return false
+		return false, nil
 	}
 	c, ok := r.Context().Value(connKey{}).(*conn)
 	switch {
 	case ok && r.ProtoMajor != 1 && d.server.shadow != nil:
-		return d.server.http2.over(c) // until then the client is told without refusing it anything
+		return d.server.http2.over(c), nil // until then the client is told without refusing it anything
 	case !ok || mode == modeRetire || r.ProtoMajor != 1:
-		return true
+		return true, nil
 	case mode == modeFollow && c.follows():
-		return false
+		return false, nil
+	case c.alone(r):
+		return true, nil
 	default:
-		return c.alone(r)
+		return false, c
 	}
 }
 
@@ -43,6 +53,8 @@ func accepted(c net.Conn) (*conn, bool) {
 		switch above := c.(type) {
 		case *conn:
 			return above, true
+		case *Session:
+			return above.own, above.own != nil
 		case interface{ NetConn() net.Conn }:
 			c = above.NetConn()
 		default:

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/handover-go/handover/internal/accept"
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/takeover"
@@ -22,15 +23,15 @@ type door struct {
 
 	mu        sync.Mutex
 	listener  *net.UnixListener
-	wanted    bool // this process is to answer, as soon as it can
 	answering bool
+	interrupt context.CancelFunc // this process is not to answer any more
 	wait      sync.WaitGroup
 	ctx       context.Context // of conversations
 	stop      context.CancelFunc
 }
 
 func newDoor(p *Process) *door {
-	d := &door{process: p}
+	d := &door{process: p, interrupt: func() {}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	return d
 }
@@ -82,36 +83,31 @@ func (d *door) open(l *life) {
 	if d.process.config.Name == "" || off() {
 		return
 	}
+	ctx, cancel := context.WithCancel(d.ctx)
 	d.mu.Lock()
-	d.wanted = true
+	d.interrupt = cancel
 	d.mu.Unlock()
-	d.wait.Add(1)
-	go func() {
-		defer d.wait.Done()
-		ln := d.awaitAnswer()
-		for ln != nil {
-			c, err := ln.Accept()
-			if err != nil {
-				return // closed, or handed on
-			}
-			d.wait.Add(1)
-			go func() {
-				defer d.wait.Done()
-				d.converse(l, platform.SocketFromConn(c.(*net.UnixConn)))
-			}()
+	d.wait.Go(func() {
+		defer cancel()
+		ln := d.awaitAnswer(ctx)
+		if ln == nil {
+			return
 		}
-	}()
+		_ = accept.Each(ctx, ln, d.process.config.Logger, func(c net.Conn) { // it was closed, or handed on
+			d.wait.Go(func() { d.converse(l, platform.SocketFromConn(c.(*net.UnixConn))) })
+		})
+	})
 }
 
 // answerAgain is how long a process that cannot answer, as it has no descriptor left or the directory is not there, waits before it tries again.
 const answerAgain = time.Second
 
 // awaitAnswer is answer as soon as that succeeds. It returns nil if this process is not to answer any more.
-func (d *door) awaitAnswer() *net.UnixListener {
+func (d *door) awaitAnswer(ctx context.Context) *net.UnixListener {
 	again := time.NewTicker(answerAgain)
 	defer again.Stop()
 	for said := false; ; said = true {
-		ln, err := d.answer()
+		ln, err := d.answer(ctx)
 		if err == nil {
 			return ln
 		}
@@ -120,17 +116,17 @@ func (d *door) awaitAnswer() *net.UnixListener {
 		}
 		select {
 		case <-again.C:
-		case <-d.ctx.Done():
+		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
 // answer makes this process the one that answers, or returns neither if it is not to.
-func (d *door) answer() (*net.UnixListener, error) {
+func (d *door) answer(ctx context.Context) (*net.UnixListener, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.wanted {
+	if ctx.Err() != nil {
 		return nil, nil
 	}
 	if d.listener == nil {
@@ -168,7 +164,7 @@ func (d *door) hold(fd int) {
 func (d *door) hand() (fd int, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.wanted = false
+	d.interrupt()
 	if !d.answering {
 		return -1, false
 	}
@@ -193,7 +189,6 @@ func (d *door) close() {
 	d.stop()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.wanted = false
 	if d.listener == nil {
 		return
 	}

@@ -164,6 +164,7 @@ func (f *follow) verdicts(m *wire.Verdicts) {
 	for _, v := range m.Verdicts {
 		c, ok := f.sent[v.ID]
 		if !ok {
+			f.life.peer.Unheard = true // of which it is the verdict is not known
 			continue
 		}
 		delete(f.sent, v.ID)
@@ -175,6 +176,8 @@ func (f *follow) verdicts(m *wire.Verdicts) {
 			later = append(later, c)
 		case wire.Refused:
 			f.stay(c)
+		case wire.Declined:
+			f.giveBackTo(c, true)
 		}
 	}
 	if len(later) > 0 {
@@ -205,6 +208,8 @@ func (f *follow) keep(conns []*conn) {
 func (f *follow) stay(c *conn) {
 	if c.luggage != nil {
 		f.life.process.sessions.refuse(c.luggage.kind)
+		f.giveBackTo(c, false) // to another target it may go
+		return
 	}
 	f.giveBackTo(c, true)
 }
@@ -212,7 +217,7 @@ func (f *follow) stay(c *conn) {
 func (f *follow) giveBackTo(c *conn, bound bool) {
 	if c.luggage != nil {
 		f.life.process.sockets.watch(c)
-		c.comesBack()
+		c.comesBack(bound)
 		return
 	}
 	again := given(c.ln, c.Conn, c.describe(0))
@@ -226,6 +231,7 @@ func (f *follow) giveBackTo(c *conn, bound bool) {
 // lost goes on with what the target had not accepted when it died. Whoever serves after it is not known here, so without a
 // keeper clients are asked, with their next answer, to find it themselves.
 func (f *follow) lost() {
+	doubted := 0
 	f.target = nil
 	if f.life.keeper != nil {
 		f.become(modeStay) // the keeper will say who serves next
@@ -236,9 +242,17 @@ func (f *follow) lost() {
 	f.queue = nil
 	for id, c := range f.sent {
 		delete(f.sent, id)
+		if f.life.peer.Unheard {
+			c.gone(nowhere)
+			doubted++
+			continue
+		}
 		f.keep([]*conn{c})
 	}
 	f.weight = 0
+	if doubted > 0 {
+		f.life.log.Warn("connections are closed: what their receiver said before it died was not understood, and may have been that it has them", "connections", doubted)
+	}
 	if f.next != nil {
 		f.turn()
 	}

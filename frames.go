@@ -33,6 +33,7 @@ func (l *life) happened(r peer.Report) {
 		// Had it found the link broken itself, it would have killed this process.
 		l.raise(onResumed, r.Why)
 	case mine:
+		l.peer.Unheard = l.peer.Unheard || r.Unheard
 		l.raise(endings[r.On], r.Why)
 	case r.On == peer.LinkEnded:
 		r.Peer.Gone = true // it has nothing more to pass on
@@ -116,6 +117,10 @@ func (l *life) successorFrame(f *wire.Frame) {
 	case *wire.Resumed:
 		l.told(f, onResumed, "")
 	case *wire.Ping:
+		if l.state == asking {
+			l.send(&wire.Return{Reason: l.unfit}) // again: not heard, it would have the handover be final
+			return
+		}
 		l.send(&wire.Pong{Seq: m.Seq, Connections: l.process.sockets.ofClients()})
 	case *wire.Conns:
 		l.receive(l.peer, f, m)
@@ -128,6 +133,7 @@ func (l *life) successorFrame(f *wire.Frame) {
 
 // drainerFrame handles what a generation says that has left.
 func (l *life) drainerFrame(from *peer.Peer, f *wire.Frame) {
+	from.Heard = true
 	switch m := f.Message.(type) {
 	case *wire.Hello:
 		peer.CloseDescriptors(f)

@@ -94,10 +94,20 @@ func (l *life) offerTo(p *peer.Peer) {
 	for _, ln := range l.attempt.offered {
 		offer.Listeners = append(offer.Listeners, ln.spec)
 	}
+	offer.Counting = l.process.counts.on()
 	if len(l.process.acquaintances) > 0 {
 		offer.Schemas = map[string]uint32{peersItem: peersSchema}
 	}
-	if err := l.sent(offer, self.FD()); err != nil {
+	fds := []int{self.FD()}
+	if slices.Contains(p.Features, wire.FeatureExecutable) && l.keeper == nil { // which has a copy
+		own, err := ownExecutable()
+		if err == nil {
+			defer own.close()
+			offer.Executable = true
+			fds = append(fds, own.fd)
+		}
+	}
+	if err := l.sent(offer, fds...); err != nil {
 		l.notOffered(err)
 		return
 	}

@@ -27,6 +27,11 @@ type inflow struct {
 	chainedBefore bool // and the last one before the one before it
 	claimed       bool // by the last request
 	odd           bool // the last request left something, and had been all that came
+
+	came bool // a byte behind the present request, since the last one was served
+	lone bool // the present request was all that had come
+	late bool // something came behind an answer, with other requests under way, and since then the client has never waited
+	calm int  // so many of the last lone requests, in a row, had nothing come until they were answered
 }
 
 // TLS records (RFC 8446, section 5.1; RFC 5246, section 6.2.1).
@@ -38,8 +43,9 @@ const (
 
 // add counts bytes that are on their way to the server.
 func (f *inflow) add(p []byte) {
+	f.came = f.came || len(p) > 0
 	if !f.begun && len(p) > 0 {
-		f.begun, f.secure = true, p[0] == recordHandshake
+		f.begun, f.secure = true, p[0] == recordHandshake || p[0] == recordData // the latter where it goes on
 	}
 	if !f.secure {
 		f.size += len(p)
@@ -74,6 +80,7 @@ func (f *inflow) halfway() bool { return f.have > 0 }
 func (f *inflow) look(rested bool) {
 	f.odd = f.claimed && f.size != 0
 	f.looked, f.chained, f.claimed = true, !rested, false
+	f.late = f.late && !rested
 	if f.size < 0 || f.size >= lookedFor {
 		f.size, f.records = 0, 0
 	}
@@ -95,7 +102,32 @@ func (f *inflow) leads() bool { return !f.chained && f.chainedBefore }
 func (f *inflow) claim(r *http.Request) int {
 	f.size -= f.records*recordOverhead(r.TLS) + requestSize(r)
 	f.records, f.claimed = 0, r.ContentLength >= 0
+	f.came, f.lone = f.came && !f.looked, false // what was looked for is the request itself
 	return f.size
+}
+
+// calmEnough is how often who sends with answers under way must have waited behind a lone request: a batch in pieces ends so each time,
+// a window that is kept full is seldom empty.
+const calmEnough = 3
+
+// awaits reports whether the client waits for the answer to a lone request, as far as it can be told: one that keeps a window of
+// requests under way, and was slow to fill it again, does not.
+func (f *inflow) awaits() bool {
+	f.lone = true
+	return !f.late || f.calm >= calmEnough
+}
+
+// served notes that r, the present request, is answered, and whether something waits in the kernel. Where r has a body, that may be what came.
+func (f *inflow) served(r *http.Request, waits bool) {
+	came := r.ContentLength == 0 && (f.came || waits)
+	f.late = f.late || came && f.chained
+	switch {
+	case f.lone && came:
+		f.calm = 0
+	case f.lone:
+		f.calm++
+	}
+	f.came = false
 }
 
 // requestSize is how long r is on the wire, with its body if its length is known. A request that is written in an unusual

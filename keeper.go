@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -124,13 +125,18 @@ func (k *keeper) said(f *wire.Frame) {
 		l.preview(f, m)
 		return
 	case *wire.Redirect:
-		l.follow.redirect(f, m)
-		return
+		if l.state == draining && len(f.Descriptors) == 2 { // else it is no word on the handover that may be under way
+			l.follow.redirect(f, m)
+			return
+		}
 	case *wire.Final:
 		k.succeeded(f, m)
 		return
 	case *wire.Status:
 		k.send(f.Attempt, &wire.Reply{Status: l.status()})
+	case *wire.Stats:
+		gather, id := l.stats(), f.Attempt
+		l.background(l.process.context, func(context.Context) { k.send(id, &wire.Reply{Stats: []wire.Figures{gather()}}) })
 	case *wire.Stop:
 		l.raise(onStop, "asked by the keeper")
 	case *wire.Reply:
@@ -204,10 +210,7 @@ func (k *keeper) voted(f *wire.Frame, m *wire.Vote) {
 	case k.admission != nil && m.Verdict == wire.VoteFail:
 		k.admitted(fmt.Errorf("the keeper's check: %s", m.Reason))
 	case a != nil && a.request == f.Attempt:
-		a.vote = *m
-		if a.watch != nil {
-			a.watch.voted()
-		}
+		k.life.voted(*m)
 	}
 }
 
@@ -266,7 +269,7 @@ func (k *keeper) ask(wish wire.Upgrade, waiter func(ended)) {
 	k.asked = waiter
 	k.life.log.Info("the keeper is asked for a successor", "keeper", k.Process.PID())
 	k.request++
-	k.send(k.request, &wire.Upgrade{Binary: wish.Binary, Rollback: wish.Rollback, Keeper: wish.Keeper})
+	k.send(k.request, &wire.Upgrade{Binary: wish.Binary, Dir: wish.Dir, Digest: wish.Digest, Rollback: wish.Rollback, Keeper: wish.Keeper, Label: wish.Label, Start: wish.Start})
 }
 
 // answered is the keeper's refusal of what was asked, or the end of what became a handover of this generation.
@@ -292,10 +295,7 @@ func (k *keeper) lost(why string) {
 	k.refuse(ended{err: fmt.Errorf("%w: the keeper is gone: %s", ErrAborted, why), code: wire.CodeFailed})
 	k.admitted(nil)
 	if a := l.attempt; a != nil {
-		a.vote = wire.Vote{}
-		if a.watch != nil {
-			a.watch.voted()
-		}
+		l.voted(wire.Vote{})
 	}
 	if l.state >= serving && l.state < draining {
 		l.process.door.open(l)

@@ -161,12 +161,22 @@ func inheritedLink(variable string) (*platform.Socket, error) {
 // file.
 type executable struct{ fd int }
 
-// executableOf opens the file that process pid runs.
-func executableOf(pid int) (*executable, error) {
-	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/exe")
+// executableOf opens the file that process pid runs. That of a process that must not be looked into (PR_SET_DUMPABLE), the user's others cannot open.
+func executableOf(pid int) (*executable, error) { return openExecutable(strconv.Itoa(pid)) }
+
+// ownExecutable opens the file that this process runs.
+func ownExecutable() (*executable, error) { return openExecutable("self") }
+
+func openExecutable(process string) (*executable, error) {
+	f, err := os.Open("/proc/" + process + "/exe")
 	if err != nil {
 		return nil, err
 	}
+	return executableFrom(f)
+}
+
+// executableFrom takes over f, the open file.
+func executableFrom(f *os.File) (*executable, error) {
 	defer func() { _ = f.Close() }()
 	fd, err := platform.DuplicateHigh(f) // a child's first descriptors are those that it is given
 	if err != nil {

@@ -196,13 +196,23 @@ func (l *life) end(why string) {
 	l.process.freezing.begin()
 	l.process.work.cancel()
 	for _, ln := range l.process.sockets.all() {
+		ln.kept = l.replaced()
 		l.empty(ln)
 	}
 }
 
+// replaced reports, of a generation that ends, whether the service goes on: it is a failure of this generation, and no wish that the service end, and its
+// keeper starts the next.
+func (l *life) replaced() bool { return l.keeper != nil && l.cause != nil }
+
 // emptied goes on with the end of the service when no listener has a queue any more: from now on connections end when
 // they are idle.
 func (l *life) emptied() {
+	if l.replaced() { // else whoever waits in the queues would wait for connections to finish
+		s := l.standing(l.cause.Error())
+		s.Released = true
+		l.keeper.send(0, s)
+	}
 	l.follow.retire()
 	l.process.leave()
 }

@@ -29,6 +29,7 @@ type life struct {
 	consumed   int          // the highest generation number given away: at every COMMIT one is
 	attempts   uint32       // the number of the last handover
 	attempt    *attempt     // the one under way, as the incumbent sees it
+	last       ended        // how the last one ended that this generation took part in
 	offer      *offer       // the one this generation came from, as the successor sees it
 	peer       *peer.Peer   // the other side of the handover under way; when leaving, where connections go
 	ofKeeper   bool         // a keeper started this process
@@ -40,6 +41,7 @@ type life struct {
 	emptying   int          // listeners that are being emptied
 	passedOn   bool         // an upgrade signal, and no answer has come yet
 	returned   bool         // RETURNED was sent
+	unfit      string       // why it asks to be taken back
 	ended      bool         // a person has told this generation to end
 
 	inbox chan peer.Report
@@ -183,6 +185,7 @@ func (l *life) act(a action, e event, why string) {
 	case doResume:
 		l.resume(e, why)
 	case doReturn:
+		l.unfit = why
 		l.send(&wire.Return{Reason: why})
 	case doGiveBack:
 		l.giveBack(why)

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/handover-go/handover/internal/idle"
 	"github.com/handover-go/handover/internal/platform"
 )
 
@@ -31,7 +32,7 @@ func (c *conn) linger() {
 // hearOut reads what nobody wants any more, to the client's end. A read of the server's that is still under way ends with the
 // deadline, or takes a part of that.
 func (c *conn) hearOut() {
-	for part := make([]byte, httpBufferSize); ; {
+	for part := make([]byte, idle.BufferSize); ; {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerQuiet))
 		_, err := c.Conn.Read(part)
 		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) && c.unsent() {

@@ -3,6 +3,7 @@ package handover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -108,9 +109,11 @@ func (l *listener) takeQueued(ctx context.Context) error {
 	return err
 }
 
-// acceptQueued accepts until no connection comes for emptyAfter, or ctx ends.
+// acceptQueued accepts until no connection comes for emptyAfter, or ctx ends. What cannot be accepted, as no descriptor is free, is tried again
+// for emptyWithin, and is errQueued then: a queue that is closed resets whoever is in it.
 func acceptQueued(ctx context.Context, kernel rawListener, give func(net.Conn)) error {
-	for ctx.Err() == nil {
+	var want error
+	for waited := time.Duration(0); ctx.Err() == nil && waited < emptyWithin; {
 		if err := kernel.SetDeadline(time.Now().Add(emptyAfter)); err != nil {
 			return err
 		}
@@ -118,11 +121,23 @@ func acceptQueued(ctx context.Context, kernel rawListener, give func(net.Conn)) 
 		switch {
 		case err == nil:
 			give(c)
-		case !errors.Is(err, os.ErrDeadlineExceeded) || !platform.Readable(kernel): // it is, where this process stood still
+			want, waited = nil, 0
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if !platform.Readable(kernel) { // it is, where this process stood still
+				return nil
+			}
+		case errors.Is(err, net.ErrClosed):
 			return nil
+		default:
+			want = fmt.Errorf("%w: %w", errQueued, err)
+			waited += emptyAfter
+			select {
+			case <-time.After(emptyAfter):
+			case <-ctx.Done():
+			}
 		}
 	}
-	return nil
+	return want
 }
 
 // Close implements io.Closer. The spares, which nobody accepts for any longer, go with it.

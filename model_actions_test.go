@@ -325,7 +325,11 @@ func (p *player) reads(s said) {
 			a.importing = a.state == frozen
 		}
 	case sayPing:
-		p.send(sayPong)
+		if a.state == asking {
+			p.send(sayReturn)
+		} else {
+			p.send(sayPong)
+		}
 	case sayPong:
 		if a.state == probation && a.probation == begun && (p.blindFinal || p.generations[p.other()].being != dead) {
 			p.step(onPassed)

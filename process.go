@@ -37,8 +37,8 @@ type Process struct {
 	work     work
 	life     *life
 
-	freezing   *broadcast
-	draining   *broadcast
+	freezing   broadcast
+	draining   broadcast
 	generation atomic.Int64
 	notifier   notifier
 	door       *door
@@ -51,15 +51,18 @@ type Process struct {
 
 	acquaintances []*acquaintance // what it knows of the peers of datagram sockets; constant from Run on
 
+	counts   counts
 	tickets  *tickets
 	expiring context.Context // ends when requests still in flight are about to be cut
 	expire   context.CancelFunc
 	wait     sync.WaitGroup
 
-	mu      sync.Mutex
-	servers []*server
-	running bool
-	failed  error // why this generation cannot serve any longer
+	liveTLS  atomic.Pointer[func() TLSFigures] // nil: there are none; set by Run, while the loop of life may be asked already
+	mu       sync.Mutex
+	servers  []*server
+	running  bool
+	prepared bool  // by Run: what serves is complete
+	failed   error // why this generation cannot serve any longer
 }
 
 // New begins the life of a generation. If an incumbent started this process, or one of the same name serves on this host, it
@@ -74,16 +77,38 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 	}
 	keeperSocket, err := inheritedLink(keeperVariable)
 	if err != nil {
+		disown(socket)
 		return nil, err
 	}
-	cfg, err = cfg.withDefaults()
+	p, err := newProcess(ctx, cfg, socket, keeperSocket)
+	if err != nil {
+		disown(socket, keeperSocket)
+		return nil, err
+	}
+	return p, nil
+}
+
+// disown closes inherited links, if there are any: nobody at their other end is to wait for this process.
+func disown(links ...*platform.Socket) {
+	for _, link := range links {
+		if link != nil {
+			_ = link.Close()
+		}
+	}
+}
+
+func newProcess(ctx context.Context, cfg Config, socket, keeperSocket *platform.Socket) (*Process, error) {
+	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("configure handover: %w", err)
 	}
+	launch, err := newLaunch(cfg)
+	if err != nil {
+		return nil, err
+	}
 	p := &Process{
 		config: cfg, pid: os.Getpid(), started: time.Now(), build: peer.OwnBuild(), sockets: newSockets(cfg.ListenConfig, cfg.Logger),
-		freezing: newBroadcast(), draining: newBroadcast(), notifier: newNotifier(cfg.Logger),
-		tickets: newTickets(),
+		launch: launch, notifier: newNotifier(cfg.Logger), tickets: newTickets(),
 	}
 	p.sessions = newSessions(p.sockets, cfg.Logger)
 	p.generation.Store(1)
@@ -95,9 +120,6 @@ func New(ctx context.Context, cfg Config) (*Process, error) {
 	p.door = newDoor(p)
 	p.context, p.cancel = context.WithCancel(context.Background())
 	p.expiring, p.expire = context.WithCancel(context.Background())
-	if p.launch, err = newLaunch(cfg); err != nil {
-		return nil, err
-	}
 	incumbent, err := p.incumbent(ctx, socket)
 	if err == nil {
 		err = p.begin(ctx, incumbent, keeperSocket)
@@ -338,6 +360,9 @@ func (p *Process) Run(ctx context.Context) error {
 			break
 		}
 	}
+	p.mu.Lock()
+	p.prepared = true
+	p.mu.Unlock()
 	stop := p.obeySignals(ctx)
 	p.life.happen(onRun, "")
 	<-p.life.done
@@ -353,54 +378,6 @@ func (p *Process) Run(ctx context.Context) error {
 	p.door.wait.Wait()
 	p.notifier.Close()
 	return p.life.cause
-}
-
-// Upgrade hands the service over to a successor that it starts, and returns when the handover is final, resumed or aborted; the
-// error then wraps [ErrResumed] or [ErrAborted] and what happened. Other errors: [ErrInProgress], with the number of the
-// handover under way in the Result, [ErrNotReady], [ErrTooManyDraining], [ErrNeedsKeeper], [ErrDisabled] and
-// [errors.ErrUnsupported]. If ctx ends first, the handover goes on.
-func (p *Process) Upgrade(ctx context.Context) (Result, error) {
-	e := p.upgrade(ctx, wire.Upgrade{})
-	return e.result, e.err
-}
-
-func (p *Process) upgrade(ctx context.Context, wish wire.Upgrade) ended {
-	answer := make(chan ended, 1)
-	if !p.life.post(func() { p.life.upgrade(wish, nil, func(e ended) { answer <- e }) }) {
-		return ended{err: fmt.Errorf("%w: this generation has gone", ErrNotReady), code: wire.CodeDenied}
-	}
-	select {
-	case e := <-answer:
-		return e
-	case <-ctx.Done():
-	}
-	select {
-	case e := <-answer: // both came at once
-		return e
-	default:
-		return ended{err: ctx.Err(), code: wire.CodeCancelled}
-	}
-}
-
-// upgradable returns what is to be started, if it is not the service's own command, or why this process cannot start a
-// successor.
-func (p *Process) upgradable(wish wire.Upgrade) (command string, err error) {
-	switch {
-	case off():
-		return "", ErrDisabled
-	case platform.Supported() != nil:
-		return "", platform.Supported()
-	case p.pid == 1:
-		return "", ErrNeedsKeeper
-	case wish.Keeper:
-		return "", errors.New("this service has no keeper")
-	case wish.Rollback && p.before == nil:
-		return "", errors.New("no build before this one is known: upgrade to it with --binary")
-	case wish.Rollback:
-		return p.before.path(), nil
-	default:
-		return wish.Binary, nil
-	}
 }
 
 // Generation is the number of this generation: 1 for the first of the service's life. That of a successor is settled at its

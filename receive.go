@@ -20,19 +20,28 @@ type arrivals struct {
 
 // receive takes connections that another generation captured, and answers before anything is read from them.
 func (l *life) receive(from *peer.Peer, frame *wire.Frame, m *wire.Conns) {
+	for _, w := range m.Conns {
+		if w.ID <= from.LastConn { // taken again it would be served twice
+			l.log.Warn("connections dropped: they have come before", "connections", len(m.Conns), "id", w.ID)
+			peer.CloseDescriptors(frame)
+			return
+		}
+		from.LastConn = w.ID
+	}
 	if !frame.Lost && len(frame.Descriptors) != len(m.Conns) {
 		l.log.Warn("connections refused: their descriptors are not as many", "connections", len(m.Conns), "descriptors", len(frame.Descriptors))
 		peer.CloseDescriptors(frame)
-		frame.Descriptors = nil
 	}
 	answer := &wire.Verdicts{Verdicts: make([]wire.ConnVerdict, 0, len(m.Conns))}
 	came := arrivals{from: from}
 	for i, w := range m.Conns {
 		v, c := l.judge(frame, i, w)
 		answer.Verdicts = append(answer.Verdicts, wire.ConnVerdict{ID: w.ID, Verdict: v})
-		if c != nil {
-			came.conns, came.carried = append(came.conns, c), append(came.carried, w)
+		if c == nil {
+			w.Forget()
+			continue
 		}
+		came.conns, came.carried = append(came.conns, c), append(came.carried, w)
 	}
 	if err := from.Link.Send(frame.Attempt, answer); err != nil {
 		l.log.Debug("the sender of connections cannot be told that they have come", "connections", len(came.conns), "error", err)
@@ -72,8 +81,9 @@ func (l *life) clear(r peer.Report) {
 
 func (a arrivals) close(log *slog.Logger) {
 	log.Warn("connections that came are closed unread: their sender, which lives, cannot be told", "connections", len(a.conns))
-	for _, c := range a.conns {
+	for i, c := range a.conns {
 		_ = c.Conn.Close()
+		a.carried[i].Forget()
 	}
 }
 
@@ -87,12 +97,15 @@ func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn
 	}
 	fd := frame.Descriptors[i]
 	ln := l.process.sockets.find(w.Key)
-	session := w.Type == wire.ConnSession && l.process.sessions.knows(w.Name)
-	verdict := wire.Accepted
+	session, verdict := w.Type == wire.ConnSession, wire.Accepted
+	var serve func(*Session) error
 	switch {
 	case !session && (ln == nil || !ln.plainHTTP || w.Type != wire.ConnHTTP1):
 		verdict = wire.Refused
-	case l.state == draining:
+	case session:
+		verdict, serve = l.process.sessions.judge(w)
+	}
+	if verdict == wire.Accepted && (l.state == draining || l.state == ending && l.replaced()) {
 		verdict = wire.Retry // the sender is about to hear who serves now
 	}
 	if verdict != wire.Accepted {
@@ -108,7 +121,7 @@ func (l *life) judge(frame *wire.Frame, i int, w wire.Conn) (wire.Verdict, *conn
 		return wire.Refused, nil
 	}
 	if session {
-		return wire.Accepted, arrived(l.process.sockets, raw, w)
+		return wire.Accepted, arrived(l.process.sockets, raw, w, serve)
 	}
 	return wire.Accepted, given(ln, raw, w)
 }

@@ -8,21 +8,25 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
 // server is an http.Server that was attached to a listener.
 type server struct {
+	process  *Process
 	http     *http.Server
 	listener net.Listener
 	own      *listener // the same, if it is unwrapped
 	sockets  *sockets
 	tickets  *tickets
+	counts   *counts
 	expiring context.Context // ends when requests still in flight are about to be cut
 	secure   bool
 	certFile string
 	keyFile  string
 
+	above   net.Listener // of Config.TLSListener, on listener; nil: net/http's
 	started bool
 	http2   announcements
 	shadow  *http.Server // has the HTTP/2 side, so that it can be shut down alone; nil without HTTP/2
@@ -36,7 +40,7 @@ type connKey struct{}
 func (p *Process) newServer(srv *http.Server, ln net.Listener) *server {
 	own, _ := ln.(*listener)
 	return &server{
-		http: srv, listener: ln, own: own, sockets: p.sockets, tickets: p.tickets, expiring: p.expiring, ended: make(chan struct{}),
+		process: p, http: srv, listener: ln, own: own, sockets: p.sockets, tickets: p.tickets, counts: &p.counts, expiring: p.expiring, ended: make(chan struct{}),
 		http2: announcements{conns: make(map[net.Conn]*announced)},
 	}
 }
@@ -54,6 +58,9 @@ func (s *server) prepare() error {
 	s.http.ConnState = func(c net.Conn, to http.ConnState) {
 		if own, ok := accepted(c); ok {
 			own.observe(to)
+		}
+		if above, ok := c.(interface{ ObserveState(http.ConnState) }); ok {
+			above.ObserveState(to)
 		}
 		if state != nil {
 			if a, ok := c.(interface{ unannounced() net.Conn }); ok {
@@ -78,7 +85,42 @@ func (s *server) prepare() error {
 			return err
 		}
 	}
-	return s.separateHTTP2()
+	if err := s.separateHTTP2(); err != nil {
+		return err
+	}
+	if makeListener := s.process.config.TLSListener; s.secure && s.own != nil && makeListener != nil {
+		config := s.http.TLSConfig.Clone()
+		config.NextProtos = s.protocols()
+		above, err := makeListener(s.process, s.http, s.listener, config)
+		if err != nil {
+			return fmt.Errorf("configure server: %w", err)
+		}
+		s.above = above
+		if a, ok := above.(interface{ Figures() TLSFigures }); ok {
+			figures := a.Figures
+			s.process.liveTLS.Store(&figures)
+		}
+	}
+	return nil
+}
+
+// protocols are what net/http would offer, in its order.
+func (s *server) protocols() []string {
+	_, http2 := s.http.TLSNextProto[overTLS]
+	http1 := true
+	if p := s.http.Protocols; p != nil {
+		http1, http2 = p.HTTP1(), http2 && p.HTTP2()
+	}
+	offered := slices.DeleteFunc(slices.Clone(s.http.TLSConfig.NextProtos), func(name string) bool {
+		return name == overTLS && !http2 || name == "http/1.1" && !http1
+	})
+	if http2 && !slices.Contains(offered, overTLS) {
+		offered = append(offered, overTLS)
+	}
+	if http1 && !slices.Contains(offered, "http/1.1") {
+		offered = append(offered, "http/1.1")
+	}
+	return offered
 }
 
 // secureTLS completes the TLS configuration: the certificate follows its files, and tickets outlive the generation. It works on
@@ -170,8 +212,10 @@ func (s *server) start(failed func(error)) {
 	s.started = true
 	go func() {
 		defer close(s.ended)
-		if s.secure {
+		if s.secure && s.above == nil {
 			s.err = s.http.ServeTLS(s.listener, s.certFile, s.keyFile)
+		} else if s.secure {
+			s.err = s.http.Serve(s.above)
 		} else {
 			s.err = s.http.Serve(s.listener)
 		}

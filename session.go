@@ -3,6 +3,7 @@ package handover
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -12,7 +13,7 @@ import (
 )
 
 const (
-	// MaxSessionState is how many bytes of state a session can take along.
+	// MaxSessionState is how many bytes of state a session can take along, unless it may carry another, see [MaxCarrierState].
 	MaxSessionState = 64 << 10
 	// MaxSessionUnread is how many bytes that were read and not used a session can take along.
 	MaxSessionUnread = 64 << 10
@@ -37,14 +38,19 @@ const (
 // is best ended before, as what it would have written is the next generation's to write.
 type Session struct {
 	kind    string
-	conn    net.Conn // the kernel's connection, or, where own is nil, what the program made of one
-	own     *conn    // nil: nobody can go on with it but this process
+	conn    net.Conn    // the kernel's connection, or, where own is nil, what the program made of one
+	own     *conn       // nil: nobody can go on with it but this process, unless it is carried
+	carrier *carrier    // unless nil: what it stands on, and leaves with
+	bound   atomic.Bool // that it may go to has declined it
 	all     *sessions
 	state   []byte
-	leaving *broadcast
+	kept    any // under mu
+	leaving broadcast
 
-	over   atomic.Bool  // let go or closed; set under mu
-	writes sync.RWMutex // held for reading by who writes
+	over    atomic.Bool             // let go or closed; set under mu
+	carries atomic.Bool             // another session stands on this one, which leaves when that does
+	above   atomic.Pointer[luggage] // of that one, once it has been let go with this one
+	writes  sync.RWMutex            // held for reading by who writes
 
 	mu       sync.Mutex
 	asked    bool // Wait is to return ErrLetGo
@@ -63,6 +69,21 @@ const firstBytes = 512
 // State returns what was given to LetGo; nil where the session begins, and not nil, if empty, where it goes on. It is the caller's.
 func (s *Session) State() []byte { return s.state }
 
+// Keep has v stay in this process when the session is let go: where no other generation takes it, and it begins again here, Kept returns v. Where it goes on
+// elsewhere, v is forgotten. It is not for what the next generation needs to know, which is the state's.
+func (s *Session) Keep(v any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = v
+}
+
+// Kept returns what was given to Keep last, here; nil where nothing was, as with a session that has just come to this process.
+func (s *Session) Kept() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
+}
+
 // Wait waits between two messages until there is something to read. It returns nil when there is, [ErrLetGo] when the session should
 // be let go, whether or not there is, and else the error that a Read would return. buffered is how many bytes the caller itself has
 // read and not used, as in a [bufio.Reader]: if there are any, it does not wait. The read deadline holds.
@@ -76,11 +97,16 @@ func (s *Session) Wait(buffered int) error {
 		switch {
 		case s.over.Load():
 			return net.ErrClosed
-		case s.asked && s.all.leave(s.kind):
+		case s.asked && s.follows():
 			s.asked = false
 			return ErrLetGo
 		case buffered > 0 || len(s.unread) > 0:
 			return nil
+		case s.own != nil && s.own.retires():
+			return io.EOF
+		}
+		if s.own != nil {
+			s.own.look()
 		}
 		s.waiting = true
 		n, err := s.readLocked(s.first[:])
@@ -105,12 +131,11 @@ func (s *Session) Read(p []byte) (int, error) {
 	if s.over.Load() {
 		return 0, net.ErrClosed
 	}
-	if len(s.unread) > 0 {
-		n := copy(p, s.unread)
-		s.unread = s.unread[n:]
-		return n, nil
+	n, err := copy(p, s.unread), error(nil)
+	if s.unread = s.unread[n:]; n == 0 {
+		n, err = s.readLocked(p)
 	}
-	return s.readLocked(p)
+	return n, err
 }
 
 func (s *Session) readLocked(p []byte) (int, error) {
@@ -119,6 +144,9 @@ func (s *Session) readLocked(p []byte) (int, error) {
 	n, err := s.conn.Read(p)
 	s.mu.Lock()
 	s.readers--
+	if s.own != nil {
+		s.own.pass(p[:n])
+	}
 	return n, err
 }
 
@@ -146,7 +174,7 @@ func (s *Session) Leaving() <-chan struct{} { return s.leaving.wait() }
 //
 // On error nothing has happened, and the session goes on: state or unread are too long, a Read is under way, it was let go or closed
 // before ([net.ErrClosed]), or its connection is not one that [Process.Listen]'s listener accepted, but made of one, as by TLS or a
-// wrapped listener ([errors.ErrUnsupported]; such a session is never asked to be let go).
+// wrapped listener, and not a [SessionCarrier] ([errors.ErrUnsupported]; such a session is never asked to be let go).
 func (s *Session) LetGo(state, unread []byte) error {
 	err := s.pack(state, unread)
 	switch {
@@ -154,8 +182,9 @@ func (s *Session) LetGo(state, unread []byte) error {
 		return err
 	case err != nil:
 		return fmt.Errorf("let go session %q: %w", s.kind, err)
+	case s.carrier != nil: // its session is let go
 	case !s.all.leave(s.kind):
-		s.own.comesBack()
+		s.own.comesBack(false)
 	case !s.all.sockets.captured(s.own):
 		s.own.gone(nowhere)
 	}
@@ -164,27 +193,27 @@ func (s *Session) LetGo(state, unread []byte) error {
 
 // pack makes s nobody's, and its connection ready to go.
 func (s *Session) pack(state, unread []byte) error {
-	if len(state) > MaxSessionState {
-		return fmt.Errorf("state of %d bytes, at most %d", len(state), MaxSessionState)
-	}
 	s.writes.Lock()
 	defer s.writes.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rest := len(unread) + len(s.unread)
 	switch {
 	case s.over.Load():
 		return net.ErrClosed
-	case s.own == nil:
+	case s.own == nil && s.carrier == nil:
 		return fmt.Errorf("its connection is no longer as it was accepted: %w", errors.ErrUnsupported)
 	case s.readers > 0:
 		return errors.New("a Read is under way")
-	case rest > MaxSessionUnread:
-		return fmt.Errorf("%d bytes unread, at most %d", rest, MaxSessionUnread)
+	}
+	if err := s.all.find(s.kind).fits(len(state), len(unread)+len(s.unread)); err != nil {
+		return err
+	}
+	if s.carrier != nil {
+		return s.board(state, slices.Concat(unread, s.unread))
 	}
 	s.over.Store(true)
 	s.all.forget(s)
-	s.luggage = &luggage{kind: s.kind, state: append([]byte{}, state...), unread: slices.Concat(unread, s.unread), fate: make(chan fate, 1)}
+	s.luggage = &luggage{kind: s.kind, state: append([]byte{}, state...), unread: slices.Concat(unread, s.unread), kept: s.kept, fate: make(chan fate, 1)}
 	s.own.take(s.luggage)
 	return nil
 }
@@ -193,7 +222,7 @@ func (s *Session) pack(state, unread []byte) error {
 func (s *Session) ask() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.own == nil || s.over.Load() || !s.all.leave(s.kind) {
+	if s.over.Load() || s.carries.Load() || !s.follows() {
 		return false
 	}
 	s.leaving.begin()
@@ -203,6 +232,34 @@ func (s *Session) ask() bool {
 		_ = s.conn.SetReadDeadline(past)
 	}
 	return true
+}
+
+// interrupt has a Wait of a session that is to end look again.
+func (s *Session) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting && !s.kicked && s.own.retires() {
+		s.kicked = true
+		_ = s.conn.SetReadDeadline(past)
+	}
+}
+
+// follows reports whether the session can go to the generation that serves.
+func (s *Session) follows() bool {
+	if s.carrier != nil {
+		return s.carrier.session.follows()
+	}
+	return s.own != nil && !s.bound.Load() && s.all.leave(s.kind)
+}
+
+// unbind lets the session go to a generation that has not declined it.
+func (s *Session) unbind() { s.bound.Store(false) }
+
+// tell has the session that was let go with this one know what becomes of both.
+func (s *Session) tell(f fate) {
+	if l := s.above.Swap(nil); l != nil {
+		l.fate <- f
+	}
 }
 
 // stay takes ask back.

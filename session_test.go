@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -61,7 +62,7 @@ func (st *stage) serve(c net.Conn, unread string, serve func(*Session) error) (e
 	}
 	result := make(chan error, 1)
 	st.begin(kind)
-	go func() { result <- st.run(kind, serve, c, nil, []byte(unread)) }()
+	go func() { result <- st.run(kind, serve, c, &luggage{unread: []byte(unread)}) }()
 	return result
 }
 
@@ -178,12 +179,98 @@ func TestSessionThatComesBackBeginsFromWhatItTookAlong(t *testing.T) {
 		st.sockets.setMode(modeStay)
 		st.stay()
 		st.sockets.watch(c)
-		c.comesBack()
+		c.comesBack(false)
 		exchange(t, client, "", "half\n")
 	}
 	if n := st.sockets.count(); n != 1 {
 		t.Errorf("%d connections; want one", n)
 	}
+}
+
+// TestWhatASessionKeepsComesBackWithIt, each time, and is forgotten where it goes on elsewhere or is lost. Guards: sessions.open, "kept: with.kept"; luggage.forget,
+// "l.kept = nil".
+func TestWhatASessionKeepsComesBackWithIt(t *testing.T) {
+	for of, end := range map[string]fate{"elsewhere": elsewhere, "lost": nowhere} {
+		t.Run(of, func(t *testing.T) {
+			st := newStage(t)
+			client, server := st.dial()
+			seen := make(chan any, 1)
+			ended := st.serve(server, "", func(s *Session) error {
+				seen <- s.Kept()
+				times, _ := s.Kept().(int)
+				s.Keep(times + 1)
+				return echo(s)
+			})
+			for _, want := range []any{nil, 1, 2} {
+				if got := receive(t, seen); got != want {
+					t.Fatalf("the handler began with %v; want %v", got, want)
+				}
+				exchange(t, client, "line\n", "line\n")
+				st.follow()
+				c := st.captured()
+				if want == 2 {
+					c.gone(end)
+					<-ended
+					if kept := c.luggage.kept; kept != nil {
+						t.Errorf("%v is kept", kept)
+					}
+					return
+				}
+				st.sockets.setMode(modeStay)
+				st.stay()
+				st.sockets.watch(c)
+				c.comesBack(false)
+			}
+		})
+	}
+}
+
+// TestSessionThatWasDeclinedMayGoToAnotherGeneration, and is not asked by the one that has declined it. Guard: sessions.anew, "s.unbind()".
+func TestSessionThatWasDeclinedMayGoToAnotherGeneration(t *testing.T) {
+	st := newStage(t)
+	client, server := st.dial()
+	st.serve(server, "", echo)
+	exchange(t, client, "one\n", "one\n")
+	st.follow()
+	c := st.captured()
+	st.sockets.watch(c)
+	c.comesBack(true)
+	exchange(t, client, "two\n", "two\n")
+	if s := st.served()[0]; s.ask() {
+		t.Error("it is asked to go where it was declined")
+	}
+	st.anew()
+	st.follow()
+	st.captured().gone(nowhere)
+}
+
+// TestHandlersMayAskWhetherASessionFollows while the loop of life begins to follow to another generation. Guard: Session.bound, "atomic.Bool", under the race
+// detector.
+func TestHandlersMayAskWhetherASessionFollows(t *testing.T) {
+	st := newStage(t)
+	client, server := st.dial()
+	st.serve(server, "", echo)
+	exchange(t, client, "one\n", "one\n")
+	st.sockets.setMode(modeFollow)
+	asking, asked := make(chan struct{}), make(chan struct{})
+	var begun atomic.Bool
+	go func() {
+		defer close(asked)
+		for i := 0; !begun.Load(); i++ {
+			if i == 1 {
+				close(asking)
+			}
+			if !server.(*conn).follows() { // see departure
+				t.Error("it does not follow")
+			}
+		}
+	}()
+	receive(t, asking)
+	for range 10_000 {
+		st.anew()
+	}
+	begun.Store(true)
+	receive(t, asked)
 }
 
 // TestLetGoThatNobodyAskedForBeginsAnewHere: there is nowhere to go.
@@ -339,7 +426,7 @@ func TestSessionEndsWithAHandlerThatPanics(t *testing.T) {
 	}
 	go func() {
 		defer func() { panicked <- recover() }()
-		_ = st.run("panics", st.begin("panics"), server, nil, nil)
+		_ = st.run("panics", st.begin("panics"), server, &luggage{})
 	}()
 	if got := receive(t, panicked); got != "no luck" {
 		t.Errorf("recovered %v", got)

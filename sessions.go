@@ -18,17 +18,24 @@ type sessions struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	kinds   map[string]func(*Session) error
+	kinds   map[string]*sessionKind
 	refused map[string]bool // kinds that the generation to which connections follow does not take
 	present map[*Session]struct{}
 	running int           // handlers, and those who wait for what becomes of a session
 	none    chan struct{} // unless nil: closed when running is 0
 }
 
+// sessionKind is what the program has registered for sessions of one kind.
+type sessionKind struct {
+	serve func(*Session) error
+	admit func(state []byte) (serve func(*Session) error, err error) // nil: all are admitted, and served by serve
+	most  int                                                        // bytes of state
+}
+
 func newSessions(s *sockets, log *slog.Logger) *sessions {
 	return &sessions{
 		sockets: s, log: log,
-		kinds: make(map[string]func(*Session) error), refused: make(map[string]bool), present: make(map[*Session]struct{}),
+		kinds: make(map[string]*sessionKind), refused: make(map[string]bool), present: make(map[*Session]struct{}),
 	}
 }
 
@@ -42,12 +49,29 @@ func newSessions(s *sockets, log *slog.Logger) *sessions {
 func (p *Process) Sessions(kind string, serve func(s *Session) error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.running {
+	if p.prepared {
 		return fmt.Errorf("register sessions %q: Run was called already", kind)
 	}
 	if err := p.sessions.register(kind, serve); err != nil {
 		return fmt.Errorf("register sessions %q: %w", kind, err)
 	}
+	return nil
+}
+
+// AdmitSessions has admit decide on each session of a kind that another generation would let go to this one, by its state, before this
+// generation says that it has it: an error declines that one, and it stays where it is until it ends, or until yet another serves. Without AdmitSessions all are taken.
+// admit is called by the goroutine on which a handover depends, and must return soon; it must not keep state. AdmitSessions is called after Sessions, and before Run.
+func (p *Process) AdmitSessions(kind string, admit func(state []byte) error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.prepared {
+		return fmt.Errorf("admit sessions %q: Run was called already", kind)
+	}
+	k := p.sessions.find(kind)
+	if k == nil {
+		return fmt.Errorf("admit sessions %q: no such kind is registered", kind)
+	}
+	k.admit = func(state []byte) (func(*Session) error, error) { return k.serve, admit(state) }
 	return nil
 }
 
@@ -64,7 +88,7 @@ func (p *Process) ServeSession(kind string, conn net.Conn, unread []byte) error 
 		_ = conn.Close()
 		return fmt.Errorf("serve session: no handler for kind %q", kind)
 	}
-	return p.sessions.run(kind, serve, conn, nil, slices.Clone(unread))
+	return p.sessions.run(kind, serve, conn, &luggage{unread: slices.Clone(unread)})
 }
 
 func (a *sessions) register(kind string, serve func(*Session) error) error {
@@ -78,56 +102,102 @@ func (a *sessions) register(kind string, serve func(*Session) error) error {
 	case a.kinds[kind] != nil:
 		return errors.New("it was registered already")
 	}
-	a.kinds[kind] = serve
+	a.kinds[kind] = &sessionKind{serve: serve, most: MaxSessionState}
 	return nil
 }
 
 const maxKind = 255
 
-// knows reports whether there is a handler for sessions of that kind.
-func (a *sessions) knows(kind string) bool {
+// find returns what is registered for a kind, nil if nothing is. It is constant from Run on.
+func (a *sessions) find(kind string) *sessionKind {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.kinds[kind] != nil
+	return a.kinds[kind]
+}
+
+// fits returns an error where a session takes more along than it may.
+func (k *sessionKind) fits(state, unread int) error {
+	switch {
+	case state > k.most:
+		return fmt.Errorf("state of %d bytes, at most %d", state, k.most)
+	case unread > MaxSessionUnread:
+		return fmt.Errorf("%d bytes unread, at most %d", unread, MaxSessionUnread)
+	}
+	return nil
+}
+
+// decide returns what serves a session that would come, or why it is declined: also if it brings more than could be let go from here.
+func (k *sessionKind) decide(state, unread []byte) (serve func(*Session) error, err error) {
+	if err := k.fits(len(state), len(unread)); err != nil {
+		return nil, err
+	}
+	if k.admit == nil {
+		return k.serve, nil
+	}
+	return k.admit(state)
+}
+
+// judge decides on a session that another generation has let go, and returns what serves it.
+func (a *sessions) judge(w wire.Conn) (wire.Verdict, func(*Session) error) {
+	k := a.find(w.Name)
+	if k == nil {
+		return wire.Refused, nil
+	}
+	serve, err := k.decide(w.State, w.Unread)
+	if err != nil {
+		a.log.Debug("a session is declined", "kind", w.Name, "error", err)
+		return wire.Declined, nil
+	}
+	return wire.Accepted, serve
 }
 
 // begin notes that a session is served, until run returns. It answers nil if there is no handler.
 func (a *sessions) begin(kind string) func(*Session) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	serve := a.kinds[kind]
-	if serve != nil {
-		a.running++
+	k := a.kinds[kind]
+	if k == nil {
+		return nil
 	}
-	return serve
+	a.running++
+	return k.serve
 }
 
 // receive goes on with a session that another generation has let go.
 func (a *sessions) receive(c *conn, w wire.Conn) {
-	serve := a.begin(w.Name)
+	a.begin(w.Name)
 	go func() {
-		if err := a.run(w.Name, serve, c, w.State, w.Unread); err != nil {
+		if err := a.run(w.Name, c.admitted, c, &luggage{state: w.State, unread: w.Unread}); err != nil {
 			a.log.Debug("session ended", "kind", w.Name, "error", err)
 		}
 	}()
 }
 
-// run serves a session until it has ended here.
-func (a *sessions) run(kind string, serve func(*Session) error, conn net.Conn, state, unread []byte) error {
+// run serves a session until it has ended here. What becomes of one that was let go becomes of the one that was let go with it.
+func (a *sessions) run(kind string, serve func(*Session) error, conn net.Conn, with *luggage) error {
 	defer a.end()
 	for {
-		s := a.open(kind, conn, state, unread)
+		s := a.open(kind, conn, with)
 		err := handle(s, serve)
-		if s.luggage == nil {
+		if with = s.luggage; with == nil {
+			s.tell(nowhere)
 			return err
 		}
-		switch <-s.luggage.fate {
+		switch <-with.fate {
+		case here:
+			with.above = s.above.Swap(nil)
+			if with.conn != nil {
+				conn = with.conn
+			}
 		case elsewhere:
+			with.forget()
+			s.tell(elsewhere)
 			return nil
 		case nowhere:
+			with.forget()
+			s.tell(nowhere)
 			return fmt.Errorf("session %q on its way: %w", kind, net.ErrClosed)
 		}
-		state, unread = s.luggage.state, s.luggage.unread
 	}
 }
 
@@ -138,12 +208,15 @@ func handle(s *Session, serve func(*Session) error) error {
 }
 
 // open makes a session of a connection.
-func (a *sessions) open(kind string, nc net.Conn, state, unread []byte) *Session {
-	s := &Session{kind: kind, conn: nc, all: a, state: state, unread: unread, leaving: newBroadcast()}
+func (a *sessions) open(kind string, nc net.Conn, with *luggage) *Session {
+	s := &Session{kind: kind, conn: nc, all: a, state: with.state, kept: with.kept, unread: with.unread}
+	s.bound.Store(with.bound)
+	s.above.Store(with.above)
 	if own, ok := nc.(*conn); ok {
 		s.own, s.conn = own, own.Conn
-		s.unread = append(s.unread, own.become()...)
+		s.unread = append(s.unread, own.become(s, s.unread)...)
 	}
+	s.carrier = carrierOf(nc)
 	_ = s.conn.SetDeadline(time.Time{})
 	a.mu.Lock()
 	a.present[s] = struct{}{}
@@ -237,9 +310,12 @@ func (a *sessions) stay() {
 	}
 }
 
-// anew forgets what the last target has refused.
+// anew forgets what the last target has refused and declined.
 func (a *sessions) anew() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	clear(a.refused)
+	a.mu.Unlock()
+	for _, s := range a.served() {
+		s.unbind()
+	}
 }

@@ -33,6 +33,7 @@ type socket struct {
 	attached bool // a server has it, which ends it; set by Attach before Run and constant from then on
 	emptying bool // the loop of life has it emptied
 	outlived bool // by others of its group (SO_REUSEPORT), when the loop of life has it emptied
+	kept     bool // by a keeper that starts the service anew, when the loop of life has it emptied
 	emptied  sync.Once
 	fault    error // of emptying
 }
@@ -40,7 +41,7 @@ type socket struct {
 // queue is what becomes of that which the kernel has queued when the service gives up a socket.
 type queue interface {
 	// takeQueued brings to the program what is queued. It returns when nothing is left, nobody wants it, or ctx ends; on
-	// error the socket must not be closed yet.
+	// error, unless that is errQueued, the socket must not be closed yet.
 	takeQueued(ctx context.Context) error
 }
 
@@ -55,7 +56,7 @@ func (s *socket) Close() error {
 }
 
 // empty closes the socket for good with nothing lost: what is queued is taken, and nothing new let in meanwhile. A socket
-// that someone outside the service holds as well keeps its queue. The path of a unix socket goes with the last who
+// that someone else holds as well, for a generation to come, keeps its queue. The path of a unix socket goes with the last who
 // has it. Who empties it a second time waits for the first.
 func (s *socket) empty(ctx context.Context) error {
 	s.emptied.Do(func() { s.fault = s.takeAllAndClose(ctx) })
@@ -63,7 +64,7 @@ func (s *socket) empty(ctx context.Context) error {
 }
 
 func (s *socket) takeAllAndClose(ctx context.Context) error {
-	if s.spec.Shared {
+	if s.spec.Shared || s.kept {
 		if err := s.park(ctx); err != nil {
 			return err
 		}
@@ -74,14 +75,18 @@ func (s *socket) takeAllAndClose(ctx context.Context) error {
 	if err := s.keepOut(bounded); err != nil { // there may be no end to what comes
 		ctx = bounded
 	}
-	if err := s.queue.takeQueued(ctx); err != nil {
-		return err
+	left := s.queue.takeQueued(ctx)
+	if left != nil && !errors.Is(left, errQueued) {
+		return left
 	}
 	if path := s.spec.Bound; isUnix(s.spec.Network) && path != "" && !strings.HasPrefix(path, "@") {
 		_ = os.Remove(path)
 	}
-	return s.closeSocket()
+	return errors.Join(left, s.closeSocket())
 }
+
+// errQueued: connections are left in the queue, which cannot be accepted. To hold the socket would have their clients wait for nobody.
+var errQueued = errors.New("queued connections are reset")
 
 // base is what stands for the socket in the kernel, which several may share.
 func (s *socket) base() *socket {

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/handover-go/handover/internal/idle"
+	"github.com/handover-go/handover/internal/wire"
 )
 
 // What becomes of connections at their idle point.
@@ -194,6 +197,28 @@ func (s *sockets) ofClients() (n int) {
 		}
 	}
 	return n + len(s.outbox)
+}
+
+// phases counts the connections by where their servers stand with them.
+func (s *sockets) phases() (n wire.Connections) {
+	for _, c := range s.watched() {
+		c.mu.Lock()
+		p := c.point.Phase
+		c.mu.Unlock()
+		switch p {
+		case idle.Fresh:
+			n.New++
+		case idle.Active:
+			n.Active++
+		case idle.Idle:
+			n.Idle++
+		case idle.Hijacked:
+			n.Hijacked++
+		default:
+			n.Other++
+		}
+	}
+	return n
 }
 
 // openGates lets this process take from every queue.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
@@ -60,7 +61,11 @@ func (l *life) told(f *wire.Frame, e event, why string) {
 
 // offered takes the list of listeners; their descriptors follow.
 func (l *life) offered(f *wire.Frame, m *wire.Offer) {
-	if l.state != joining || len(l.offer.inherited) > 0 || len(f.Descriptors) != 1 {
+	descriptors := 1
+	if m.Executable {
+		descriptors = 2
+	}
+	if l.state != joining || len(l.offer.inherited) > 0 || len(f.Descriptors) != descriptors {
 		l.unexpected(f)
 		return
 	}
@@ -69,27 +74,44 @@ func (l *life) offered(f *wire.Frame, m *wire.Offer) {
 		return
 	}
 	pidfd, err := platform.PidfdFromFD(f.Descriptors[0])
+	f.Descriptors = f.Descriptors[1:]
 	if err != nil {
+		peer.CloseDescriptors(f)
 		l.giveUp(fmt.Errorf("the incumbent's pidfd: %w", withRemedy(err)))
 		return
 	}
 	l.peer.Becomes(pidfd)
-	if l.keeper == nil {
-		if l.process.before, err = executableOf(m.PID); err != nil {
-			l.log.Debug("no way back to the incumbent's build", "error", err)
-		}
-	}
+	l.wayBack(f, m)
 	l.peer.Generation, l.peer.Build, l.peer.Features = m.Generation, m.Build, m.Features
 	l.peer.Protocol = wire.Range{Min: m.Protocol, Max: m.Protocol}
 	l.offer.heard, l.offer.attempt, l.offer.incumbent = true, f.Attempt, m.Generation
 	l.attempts = f.Attempt
 	l.generation, l.consumed = m.Generation+1, m.Generation+1 // until COMMIT says otherwise
 	l.process.setGeneration(l.generation)
+	if m.Counting {
+		l.process.counts.begin()
+	}
 	l.offer.readsBack = m.Schemas[peersItem] == peersSchema
 	for _, spec := range m.Listeners {
 		l.offer.inherited = append(l.offer.inherited, &inherited{spec: spec, fd: -1})
 	}
 	l.inherited()
+}
+
+// wayBack keeps the incumbent's build, for a rollback. A keeper does that itself. Incumbents of older builds do not pass it on.
+func (l *life) wayBack(f *wire.Frame, m *wire.Offer) {
+	var err error
+	switch {
+	case l.keeper != nil:
+		peer.CloseDescriptors(f)
+	case m.Executable:
+		l.process.before, err = executableFrom(os.NewFile(uintptr(f.Descriptors[0]), "executable"))
+	default:
+		l.process.before, err = executableOf(m.PID)
+	}
+	if err != nil {
+		l.log.Warn("no way back to the incumbent's build", "error", err)
+	}
 }
 
 // inherit takes the descriptors of one batch and asks for the next.
@@ -214,6 +236,9 @@ func (l *life) succeed() {
 // incumbent settles in: the generation before, if it lives, drains from now on.
 func (l *life) incumbent() {
 	before, final := l.peer, l.offer != nil && l.offer.final
+	succeeded := ended{result: Result{
+		Attempt: int(l.number()), Outcome: Final, Generation: l.generation, PID: l.process.pid, Build: l.process.build.String(),
+	}}
 	l.peer, l.offer = nil, nil
 	switch {
 	case before == nil:
@@ -222,9 +247,11 @@ func (l *life) incumbent() {
 		before.Close() // the keeper, in the place of a generation that is no more
 		l.log.Info("serving", "generation", l.generation, "pid", l.process.pid)
 	case final:
+		l.last = succeeded
 		l.drainers = append(l.drainers, before) // its death, long ago or to come, is reported after all that it sends
 		l.log.Info("serving: the handover is final", "generation", l.generation, "pid", l.process.pid)
 	default:
+		l.last = succeeded
 		before.Close()
 		l.log.Warn("the incumbent died: this generation serves", "generation", l.generation, "pid", l.process.pid)
 	}

@@ -69,21 +69,31 @@ func (w *watch) pass() {
 	}
 }
 
-// held reports whether the keeper asks to wait. It has the time a successor has to be ready, no more.
+// held reports whether the vote is to wait. That has the time a successor has to be ready, from when it was last said or from the
+// end of probation, and no more.
 func (w *watch) held() bool {
-	return w.life.attempt.vote.Verdict == wire.VoteHold && time.Now().Before(w.until.Add(w.life.process.config.ReadyTimeout))
+	v := w.life.attempt.vote
+	from := w.until
+	if v.at.After(from) {
+		from = v.at
+	}
+	return v.Verdict == wire.VoteHold && time.Now().Before(from.Add(w.life.process.config.ReadyTimeout))
 }
 
-// voted acts on the keeper's vote.
+// voted acts on the vote.
 func (w *watch) voted() {
 	if w.life.state != probation {
 		return
 	}
-	if v := w.life.attempt.vote; v.Verdict == wire.VoteFail {
-		w.life.raise(onUnhealthy, "the keeper's check: "+v.Reason)
-		return
+	switch v := w.life.attempt.vote; v.Verdict {
+	case wire.VoteFail:
+		w.life.raise(onUnhealthy, against+v.Reason)
+	case wire.VotePromote:
+		w.until = time.Now() // what ends probation then, a sign of life from now on, is asked for still
+		w.tick(0)
+	default:
+		w.pass()
 	}
-	w.pass()
 }
 
 // pong is a sign of life: the silence that the deadline bounds begins anew.

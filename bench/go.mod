@@ -7,6 +7,7 @@ require (
 	github.com/cloudflare/tableflip v1.2.3
 	github.com/fvbock/endless v0.0.0-20170109170031-447134032cb6
 	github.com/handover-go/handover v0.0.0
+	github.com/handover-go/handover/contrib/livetls v0.0.0
 	github.com/jpillora/overseer v1.1.4
 	golang.org/x/sys v0.49.0
 	gonum.org/v1/plot v0.17.0
@@ -22,8 +23,11 @@ require (
 	github.com/go-ole/go-ole v1.2.4 // indirect
 	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
 	github.com/jpillora/s3 v1.1.4 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/image v0.30.0 // indirect
-	golang.org/x/text v0.28.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 )
 
 replace github.com/handover-go/handover => ..
+
+replace github.com/handover-go/handover/contrib/livetls => ../contrib/livetls

@@ -119,7 +119,9 @@ func (bm *benchmark) own() *table.Table {
 	t.Add(fmt.Sprintf("upgrade requests answered a second at the takeover socket, to one client; to %d (published elsewhere: 12,800)", scenario.Askers),
 		one(s.Alone, "%.0f")+"; "+one(s.Crowded, "%.0f"))
 	t.Add("time to such an answer, µs: p50 / p99 / p99.9 (published elsewhere: p99 47)", micros(s.Asked))
+	t.Add("the same of a bare Go program that gives back what comes", micros(s.BareAsked))
 	t.Add("from SIGUSR2 to the decision that one is under way, µs: p50 / p99 / p99.9", micros(s.Refused))
+	t.Add("the same of a bare Go program that logs signals", micros(s.BareTold))
 	t.Add("from SIGUSR2 to the start of the successor, µs: p50 / p99 / p99.9", micros(s.Begun))
 	p := bm.probation
 	t.Add(fmt.Sprintf("successor killed in probation, %d times: ms until served again: p50 / p99 / max", len(p.Served)), millis(p.Served))

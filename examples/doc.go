@@ -3,6 +3,7 @@
 //	dropin   one line, where http.ListenAndServe stood
 //	http     net/http, with the four calls that the one line stands for
 //	gin      the same for a Gin engine
+//	https    HTTPS, whose connections live on in the next generation
 //	workers  background work, done by one generation at a time
 //	grpc     a gRPC server, with health
 //	session  raw TCP connections that live on in the next generation

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ const lateness = time.Second
 // conn is one strict connection. Only its client uses it.
 type conn struct {
 	net.Conn
-	raw     syscall.RawConn
+	raw     syscall.RawConn // nil: bytes on the wire are not the protocol's
 	reader  *bufio.Reader
 	timeout time.Duration
 
@@ -54,14 +55,31 @@ func dial(l *Load, local net.Addr) (*conn, error) {
 	if err != nil {
 		return nil, dialFault(err)
 	}
-	raw, err := nc.(syscall.Conn).SyscallConn()
+	c := &conn{Conn: nc, timeout: l.Timeout, opened: opened, local: nc.LocalAddr().String()}
+	if l.TLS != nil {
+		err = c.secure(l.TLS)
+	} else if c.raw, err = nc.(syscall.Conn).SyscallConn(); err != nil {
+		err = faultf(OwnFault, "dial: %v", err)
+	}
 	if err != nil {
 		nc.Close()
-		return nil, faultf(OwnFault, "dial: %v", err)
+		return nil, err
 	}
-	c := &conn{Conn: nc, raw: raw, timeout: l.Timeout, opened: opened, local: nc.LocalAddr().String()}
 	c.reader = bufio.NewReader(c)
 	return c, nil
+}
+
+// secure shakes hands.
+func (c *conn) secure(config *tls.Config) error {
+	above := tls.Client(c.Conn, config)
+	c.arm(c.timeout)
+	if err := above.Handshake(); err != nil && c.overslept(err) {
+		return faultf(OwnFault, "TLS handshake: %v", err)
+	} else if err != nil {
+		return faultf(Failed, "TLS handshake: %v", err)
+	}
+	c.Conn = above
+	return nil
 }
 
 func dialFault(err error) error {
@@ -105,6 +123,22 @@ func (c *conn) watch(ctx context.Context, until time.Time) error {
 	}
 	c.SetReadDeadline(time.Time{})
 	return err
+}
+
+// taste looks at an idle connection by reading: what it finds is lost, and too much anyway.
+func (c *conn) taste(wait bool) error {
+	if !wait {
+		c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		defer c.SetReadDeadline(time.Time{})
+	}
+	n, err := c.Conn.Read(c.probe[:])
+	switch {
+	case n > 0:
+		return faultf(Repeated, "bytes that nobody asked for, beginning with %q", c.probe[:n])
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
+	}
+	return faultf(Closed, "idle connection: %v", err)
 }
 
 // begin marks the start of a request.

@@ -106,7 +106,7 @@ func Drive(ctx context.Context, l Load) (*Driver, error) {
 func (d *Driver) Killed(pid int, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.deaths = append(d.deaths, death{pid, at, time.Now()})
+	d.deaths = append(d.deaths, death{pid: pid, at: at, dead: time.Now()})
 }
 
 // WaitAnswers waits until n more good answers have come. It fails at the end of
@@ -189,13 +189,17 @@ func (d *Driver) explain(r *Report, deaths []death) {
 		r.LedgerError = err.Error()
 		return
 	}
+	deaths = slices.DeleteFunc(deaths, func(died death) bool { return !keptLedger(d.load.Ledger, died.pid) })
+	for i := range deaths {
+		deaths[i].stall = r.OwnStall
+	}
 	for i, l := range r.Losses {
 		switch {
 		case l.Outcome != Failed && l.Outcome != Closed || l.Local == "":
 		case book.diedHolding(l, deaths):
 			r.Losses[i].Outcome = LostInCrash
 		case book.unwritten(l, deaths):
-			r.Unwritten++
+			r.Losses[i].Outcome = Unwritten
 		}
 	}
 }

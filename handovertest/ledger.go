@@ -32,8 +32,7 @@ func RecordAccepts(srv *http.Server) error {
 }
 
 func recordAccepts(srv *http.Server, dir string, pid int) error {
-	path := filepath.Join(dir, strconv.Itoa(pid)+".accepts")
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(ledgerPath(dir, pid), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open accept ledger: %w", err)
 	}
@@ -50,6 +49,14 @@ func recordAccepts(srv *http.Server, dir string, pid int) error {
 		}
 	}
 	return nil
+}
+
+func ledgerPath(dir string, pid int) string { return filepath.Join(dir, strconv.Itoa(pid)+".accepts") }
+
+// keptLedger reports whether a process has kept one. Nothing is explained by the death of one that has not.
+func keptLedger(dir string, pid int) bool {
+	_, err := os.Stat(ledgerPath(dir, pid))
+	return err == nil
 }
 
 // port is what tells a service's own connections from others to the same process: a client's port may be in use for both.
@@ -73,6 +80,7 @@ type entry struct {
 type death struct {
 	pid      int
 	at, dead time.Time
+	stall    time.Duration // how late what happened then may have been noticed, see Report.OwnStall
 }
 
 // lastBreath is how far apart a death and what it did may seem: lines and losses are written down a little later than they come about.
@@ -82,9 +90,12 @@ const lastBreath = 100 * time.Millisecond
 // longestDeath bounds what is believed of an instant at which a process was dead.
 const longestDeath = time.Second
 
-// over is when the process did nothing any more.
+// breath is lastBreath on the machine as it is.
+func (d death) breath() time.Duration { return lastBreath + min(d.stall, longestDeath) }
+
+// over is when the process did nothing any more, and everybody had noticed.
 func (d death) over() time.Time {
-	end := d.at.Add(lastBreath)
+	end := d.at.Add(d.breath())
 	if dead := d.dead; dead.After(end) {
 		end = dead
 	}
@@ -176,7 +187,8 @@ func (l ledger) diedHolding(loss Loss, deaths []death) bool {
 }
 
 // unwritten reports whether nobody held the connection of that loss, and a process was killed at the moment when it came or was
-// passed on, and went: that process may have had it without the time for its line, or not yet sent it on.
+// passed on, and went: that process may have had it without the time for its line, or not yet sent it on. Who was killed with a connection in its
+// hands may have had it there for a while, as connections go with rests, and at their receiver's pace.
 func (l ledger) unwritten(loss Loss, deaths []death) bool {
 	holder, since := l.holder(loss)
 	if holder.pid == 0 {
@@ -185,9 +197,16 @@ func (l ledger) unwritten(loss Loss, deaths []death) bool {
 		return false
 	}
 	for _, d := range deaths {
-		if !loss.At.Before(d.at) && loss.At.Before(d.over()) && d.at.Sub(since) < lastBreath && since.Before(d.over()) {
+		lately := d.breath()
+		if d.pid == holder.pid {
+			lately = longestPassage
+		}
+		if !loss.At.Before(d.at) && loss.At.Before(d.over()) && d.at.Sub(since) < lately && since.Before(d.over()) {
 			return true
 		}
 	}
 	return false
 }
+
+// longestPassage is how long a connection is believed to have been on its way from a process that was killed.
+const longestPassage = time.Second

@@ -1,8 +1,11 @@
 package handovertest
 
 import (
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 )
@@ -16,6 +19,11 @@ type Load struct {
 	Address string
 	// Host is the Host header; default: Address, or "localhost" on a unix socket.
 	Host string
+
+	// TLS, unless nil, is spoken on every connection, with HTTP/1.1: its
+	// RootCAs know the service's certificate, whose name is in ServerName, by
+	// default the host of Address.
+	TLS *tls.Config
 
 	// Clients is how many clients of each kind there are; default: [Polite],
 	// or its kinds that can send Request when that is set.
@@ -114,6 +122,14 @@ func (l Load) withDefaults() Load {
 		if l.Network == "unix" {
 			l.Host = "localhost"
 		}
+	}
+	if l.TLS != nil {
+		host, _, err := net.SplitHostPort(l.Address)
+		if err != nil {
+			host = l.Address
+		}
+		l.TLS = l.TLS.Clone()
+		l.TLS.ServerName, l.TLS.NextProtos = cmp.Or(l.TLS.ServerName, host), []string{"http/1.1"}
 	}
 	if l.Clients == (Clients{}) {
 		l.Clients = Polite()

@@ -11,6 +11,9 @@ import (
 // peek looks at the socket without consuming anything, at once, or when wait
 // is set as soon as there is something to see or the read deadline expires.
 func (c *conn) peek(wait bool) error {
+	if c.raw == nil {
+		return c.taste(wait)
+	}
 	var n int
 	var seen error
 	err := c.raw.Read(func(fd uintptr) bool {

@@ -21,11 +21,12 @@ const (
 	Closed       Outcome = "closed"        // an idle connection closed by the service
 	ClosedPolite Outcome = "closed_polite" // a connection closed after "Connection: close"
 	LostInCrash  Outcome = "lost_in_crash" // failed or closed, with the process that held the connection killed before
+	Unwritten    Outcome = "unwritten"     // failed or closed at the instant of a kill, on a connection that by the ledgers nobody held
 	OwnFault     Outcome = "own_fault"     // a request that the driver could not send, for want of a port or a descriptor
 )
 
 // Report is what a load has seen. Counts are of requests, those of Closed,
-// ClosedPolite and Repeated of connections, LostInCrash of either.
+// ClosedPolite and Repeated of connections, LostInCrash and Unwritten of either.
 type Report struct {
 	Began time.Time     `json:"began"`
 	Took  time.Duration `json:"took_ns"`
@@ -42,9 +43,8 @@ type Report struct {
 	Closed       int `json:"closed"`
 	ClosedPolite int `json:"closed_polite"`
 	LostInCrash  int `json:"lost_in_crash"`
-	// Unwritten is how many of Failed and Closed were on connections that by the ledgers nobody held, and that were opened, or
-	// passed on by who held them, and lost within a tenth of a second of a kill. The killed process may have had them without
-	// the time for a line.
+	// Unwritten counts connections that by the ledgers nobody held, and that were opened, or passed on by who held them, and lost within a
+	// tenth of a second, and OwnStall, of a kill. The killed process may have had them without the time for a line.
 	Unwritten int `json:"unwritten"`
 	OwnFaults int `json:"own_faults"`
 
@@ -83,7 +83,7 @@ type Loss struct {
 const keptLosses = 50
 
 // Lost returns how many requests and connections the service lost, without
-// polite closes and without those that a crash explains.
+// polite closes and without those that a crash explains, or may.
 func (r Report) Lost() int {
 	return r.Failed + r.Refused + r.Wrong + r.Repeated + r.Closed
 }
@@ -93,6 +93,9 @@ func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d requests on %d connections in %v: %d ok, %d failed, %d refused, %d wrong, %d repeated, %d closed, %d closed politely, %d lost in a crash",
 		r.Requests, r.Connections, r.Took.Round(time.Millisecond), r.OK, r.Failed, r.Refused, r.Wrong, r.Repeated, r.Closed, r.ClosedPolite, r.LostInCrash)
+	if r.Unwritten > 0 {
+		fmt.Fprintf(&b, ", %d perhaps", r.Unwritten)
+	}
 	if r.OwnFaults > 0 {
 		fmt.Fprintf(&b, ", %d not sent by the driver's own fault", r.OwnFaults)
 	}
@@ -141,6 +144,8 @@ func (r *Report) count(l Loss) {
 		r.ClosedPolite++
 	case LostInCrash:
 		r.LostInCrash++
+	case Unwritten:
+		r.Unwritten++
 	case OwnFault:
 		r.OwnFaults++
 	}

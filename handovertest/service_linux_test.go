@@ -26,24 +26,37 @@ func TestServiceUpgradedUnderLoadOfNewConnectionsLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := driver.Stop()
-	for _, p := range service.Family() {
-		if p.PID != last {
-			service.AwaitExit(p.PID)
-		}
-	}
 	handovertest.AssertNothingLost(t, report)
 	if report.ByPID[first] == 0 || report.ByPID[last] == 0 || first == last {
 		t.Errorf("first %d and last %d generation are not both in the report: %s", first, last, report)
 	}
-	if family := service.Family(); len(family) != 1 || family[0].PID != last {
-		t.Errorf("family is %v, want pid %d alone: a generation that has left is reaped", family, last)
-	}
+	alone(t, service, last)
 	if n, err := handovertest.OpenFDs(last); err != nil || n == 0 {
 		t.Errorf("OpenFDs: %d, %v", n, err)
 	}
 	service.Stop()
 	if family := service.Family(); len(family) != 0 {
 		t.Errorf("after Stop: %v", family)
+	}
+}
+
+// alone waits until every generation that has left is reaped: by its parent, or, once that has ended, by the test.
+func alone(t *testing.T, service *handovertest.Running, pid int) {
+	t.Helper()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	deadline := time.NewTimer(10 * time.Second)
+	defer deadline.Stop()
+	for {
+		family := service.Family()
+		if len(family) == 1 && family[0].PID == pid {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			t.Fatalf("family is %v, want pid %d alone", family, pid)
+		}
 	}
 }
 
@@ -59,7 +72,7 @@ func TestKilledProcessExplainsLossesOfItsConnectionsOnly(t *testing.T) {
 	driver.Killed(pid, service.Kill(pid))
 	report := driver.Stop()
 	// A client that is quick may connect anew before the kernel has closed the listener of the dead process.
-	if report.LostInCrash != 7 || report.Failed+report.Closed != report.Unwritten {
+	if report.LostInCrash != 7 || report.Failed+report.Closed > 0 {
 		t.Errorf("want the 7 connections lost in the crash, and nothing else failed or closed: %s", report)
 	}
 	for _, l := range report.Losses {

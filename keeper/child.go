@@ -20,6 +20,7 @@ type nursery struct {
 
 	mu       sync.Mutex // held while one is started, so that none is reaped before it is known
 	children map[int]*child
+	fosters  sync.WaitGroup
 }
 
 func newNursery(log *slog.Logger) *nursery {
@@ -47,6 +48,10 @@ func (n *nursery) run() {
 func (n *nursery) reap() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.reapLocked()
+}
+
+func (n *nursery) reapLocked() {
 	for _, e := range platform.Reap() {
 		c := n.children[e.PID]
 		if c == nil {
@@ -76,6 +81,32 @@ func (n *nursery) adopt(proof *platform.Pidfd) *child {
 	return n.add(proof)
 }
 
+// foster takes charge of a process that is another's child, and becomes one of this process when that ends. How it ended is known only then.
+func (n *nursery) foster(proof *platform.Pidfd) *child {
+	n.mu.Lock()
+	c := n.add(proof)
+	n.mu.Unlock()
+	n.fosters.Go(func() {
+		_ = proof.Wait(context.Background())
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.reapLocked() // it is there to be reaped by now, if by this process
+		if n.children[c.pid] == c {
+			delete(n.children, c.pid)
+			c.exit = platform.Exit{PID: c.pid, How: "the process ended", Failed: true}
+			close(c.done)
+		}
+	})
+	return c
+}
+
+// knows reports whether a process is in charge of the nursery.
+func (n *nursery) knows(pid int) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.children[pid] != nil
+}
+
 func (n *nursery) add(proof *platform.Pidfd) *child {
 	c := &child{proof: proof, pid: proof.PID(), done: make(chan struct{})}
 	n.children[c.pid] = c
@@ -86,6 +117,7 @@ func (n *nursery) close() {
 	signal.Stop(n.signals)
 	close(n.signals)
 	<-n.done
+	n.fosters.Wait()
 }
 
 // child is a process that the nursery started.
@@ -94,6 +126,8 @@ type child struct {
 	pid   int
 	done  chan struct{}
 	exit  platform.Exit // valid once done is closed
+
+	output string // the file that it writes to, if it has one of its own
 }
 
 // discard ends a process that nobody was told of.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/handover-go/handover/internal/takeover"
@@ -21,7 +22,8 @@ type Config struct {
 	Args    []string
 	// Env adds to the environment of the service, or replaces in it, in the form KEY=value.
 	Env []string
-	// Dir is the directory of the service. Default: this process's.
+	// Dir is the directory of the service. Default: this process's. A build that is asked for with a directory of its own is started
+	// there instead, with HANDOVER_RELEASE in its environment.
 	Dir string
 
 	// Name of the service. Default: the file name of Command.
@@ -33,10 +35,25 @@ type Config struct {
 	// open files, which a rollback survives and the end of the keeper does not.
 	StateDir string
 
+	// Output is a directory, in which what each process of the service writes to standard output and error goes to a file of its own,
+	// mode 0640, YYYYMMDDTHHMMSS.mmmZ-NNN.log by the time of its start; or journald:NAME, by which it goes to systemd's journal under
+	// that identifier. The keeper opens it and has no part in it from then on; files are others' to remove. Where it cannot be opened, and by
+	// default, a process writes to what the keeper does.
+	Output string
+
+	// Limits bound each process of the service, and not the keeper. The program that embeds the keeper must call Become.
+	Limits []Limit
+
 	// Listen has the keeper listen, at these addresses (host:port, or a path), for a program that does not embed handover. It
 	// gets the sockets as systemd gives them (LISTEN_FDS), and is replaced by starting the next beside it. The program that
 	// embeds the keeper must call Become. An address at which socket activation has brought a socket is not listened on again.
 	Listen []string
+
+	// Strategy is how a program with Listen is replaced. Default: the next one is started beside it, and both serve for a while. Nginx: by its
+	// own master, which takes over from its workers and back to them; its sockets are those of Listen, host:port, at which it listens too.
+	Strategy string
+	// StopSignal tells a program with Listen to end. One that does not is sent SIGTERM, and then killed. Default SIGTERM; for nginx, SIGQUIT.
+	StopSignal syscall.Signal
 
 	// Health is asked of a generation before it is ready, and of the service while a handover is on probation.
 	Health Health
@@ -53,8 +70,8 @@ type Config struct {
 	// DrainTimeout is, with Listen, how long a generation has to end after SIGTERM, when the next one serves. Then it is killed.
 	// Default HANDOVER_DRAIN_TIMEOUT, else 30 s.
 	DrainTimeout time.Duration
-	// StopTimeout is how long the service has to end when the keeper is told to end. Then it is killed. Default 90 s, which
-	// is longer than a service takes by itself (handover.Config.StopTimeout).
+	// StopTimeout is how long the service has to end when the keeper is told to end. Then it is killed. Default: by the HANDOVER_STOP_TIMEOUT
+	// that the service is started with, as the function StopTimeout says.
 	StopTimeout time.Duration
 	// Restarts is how many times in a row the service may die within Steady of serving, or before; then it is given up.
 	// Default 10.
@@ -114,7 +131,8 @@ func (c Config) withDefaults() (Config, error) {
 		positive(&c.Probation, "Probation", variable("HANDOVER_PROBATION", 10*time.Second))
 		positive(&c.DrainTimeout, "DrainTimeout", variable("HANDOVER_DRAIN_TIMEOUT", 30*time.Second))
 	}
-	positive(&c.StopTimeout, "StopTimeout", 90*time.Second)
+	positive(&c.StopTimeout, "StopTimeout", 0) // see Keeper.stopTimeout
+	_ = variable("HANDOVER_STOP_TIMEOUT", 0)
 	positive(&c.Steady, "Steady", 10*time.Second)
 	positive(&c.Health.Interval, "Health.Interval", time.Second)
 	positive(&c.Health.Timeout, "Health.Timeout", 5*time.Second)
@@ -123,6 +141,17 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Health.Path != "" && !strings.HasPrefix(c.Health.Path, "/") {
 		errs = append(errs, fmt.Errorf("health path %q: begin it with a slash", c.Health.Path))
 	}
+	for _, l := range c.Limits {
+		if err := l.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("Config.Limits: %w", err))
+		}
+	}
+	if err := c.replacing(); err != nil {
+		errs = append(errs, err)
+	}
+	if (len(c.Listen) > 0 || len(c.Limits) > 0) && !becomes.Load() {
+		errs = append(errs, errBecome)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -130,6 +159,32 @@ func (c Config) withDefaults() (Config, error) {
 		errs = append(errs, err)
 	}
 	return c, errors.Join(errs...)
+}
+
+// replacing settles how a program with Listen is replaced.
+func (c *Config) replacing() error {
+	var errs []error
+	if len(c.Listen) == 0 && (c.Strategy != "" || c.StopSignal != 0) {
+		errs = append(errs, errors.New("Config.Strategy and Config.StopSignal are for a program with Config.Listen: give it"))
+	}
+	switch c.Strategy {
+	case "":
+	case Nginx:
+		if c.StopSignal == 0 {
+			c.StopSignal = syscall.SIGQUIT
+		}
+		for _, address := range c.Listen {
+			if networkOf(address) == "unix" { // whose path it would remove when it ends (ngx_close_listening_sockets)
+				errs = append(errs, fmt.Errorf("listen %q: for nginx, give host:port", address))
+			}
+		}
+	default:
+		errs = append(errs, fmt.Errorf("Config.Strategy is %q: give %q, or none", c.Strategy, Nginx))
+	}
+	if c.StopSignal == 0 {
+		c.StopSignal = syscall.SIGTERM
+	}
+	return errors.Join(errs...)
 }
 
 // variable is the value of a variable as the service gets it.
@@ -170,6 +225,15 @@ func (c *Config) locate() error {
 	}
 	if c.StateDir == "" {
 		c.StateDir = stateDir(c.Name)
+	}
+	if name, ok := strings.CutPrefix(c.Output, journalPrefix); ok {
+		if name == "" || strings.ContainsAny(name, "\n\x00") {
+			return fmt.Errorf("output %q: give a name of one line behind %s", c.Output, journalPrefix)
+		}
+	} else if c.Output != "" {
+		if c.Output, err = filepath.Abs(c.Output); err != nil {
+			return err
+		}
 	}
 	return nil
 }

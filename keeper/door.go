@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/handover-go/handover/internal/accept"
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/takeover"
@@ -24,6 +24,10 @@ type door struct {
 	wait     sync.WaitGroup
 	ctx      context.Context // of conversations
 	stop     context.CancelFunc
+
+	interrupt context.CancelFunc // has nobody wait until it can accept again
+	accepting chan struct{}      // closed when nobody is taken in any more
+	rejoining sync.Mutex         // held while nobody is, for the sake of a generation that is to answer here
 }
 
 // openDoor binds the takeover socket. If generations of the service live, whose keeper has died, it takes the socket over from
@@ -45,7 +49,7 @@ func openDoor(ctx context.Context, k *Keeper, before *saved) (d *door, err error
 	socket, creds, err := takeover.Dial(ctx, path)
 	switch {
 	case err == nil:
-		if d.joined, d.listener, err = join(k, socket, creds); err == nil {
+		if d.joined, d.listener, err = join(k, socket, creds, answerTimeout); err == nil {
 			err = takeover.Answer(d.listener)
 		}
 	case errors.Is(err, takeover.ErrNobody):
@@ -58,7 +62,7 @@ func openDoor(ctx context.Context, k *Keeper, before *saved) (d *door, err error
 }
 
 // join takes the place of a keeper that has died.
-func join(k *Keeper, socket *platform.Socket, creds platform.Credentials) (*generation, *net.UnixListener, error) {
+func join(k *Keeper, socket *platform.Socket, creds platform.Credentials, timeout time.Duration) (*generation, *net.UnixListener, error) {
 	link := peer.NewLink(socket)
 	self, err := platform.SelfPidfd()
 	if err != nil {
@@ -67,7 +71,7 @@ func join(k *Keeper, socket *platform.Socket, creds platform.Credentials) (*gene
 	}
 	defer func() { _ = self.Close() }()
 	hello := k.hello(wire.RoleKeeper)
-	_ = link.SetReceiveDeadline(time.Now().Add(answerTimeout))
+	_ = link.SetReceiveDeadline(time.Now().Add(timeout))
 	var f wire.Frame
 	if err = link.Send(0, &hello, self.FD()); err == nil {
 		f, err = link.Receive()
@@ -103,23 +107,25 @@ func join(k *Keeper, socket *platform.Socket, creds platform.Credentials) (*gene
 	return nil, nil, err
 }
 
-// open answers, until closed.
+// open answers, until paused or closed.
 func (d *door) open() {
-	d.wait.Add(1)
-	go func() {
-		defer d.wait.Done()
-		for {
-			c, err := d.listener.Accept()
-			if err != nil {
-				return
-			}
-			d.wait.Add(1)
-			go func() {
-				defer d.wait.Done()
-				d.converse(platform.SocketFromConn(c.(*net.UnixConn)))
-			}()
-		}
-	}()
+	_ = d.listener.SetDeadline(time.Time{})
+	ctx, cancel := context.WithCancel(d.ctx)
+	d.interrupt, d.accepting = cancel, make(chan struct{})
+	d.wait.Go(func() {
+		defer close(d.accepting)
+		defer cancel()
+		_ = accept.Each(ctx, d.listener, d.keeper.log, func(c net.Conn) { // it was paused or closed
+			d.wait.Go(func() { d.converse(platform.SocketFromConn(c.(*net.UnixConn))) })
+		})
+	})
+}
+
+// pause takes nobody in any more, until open.
+func (d *door) pause() {
+	_ = d.listener.SetDeadline(time.Unix(1, 0))
+	d.interrupt()
+	<-d.accepting
 }
 
 // converse answers one link.
@@ -146,77 +152,77 @@ func (d *door) converse(socket *platform.Socket) {
 	}
 }
 
-// controlIdle is how long a control client may say nothing.
-const controlIdle = time.Minute
-
 // obey answers a control client, one question after the other.
 func (d *door) obey(link *wire.Link, socket *platform.Socket) {
-	for {
-		_ = link.SetReceiveDeadline(time.Now().Add(controlIdle))
-		if d.ctx.Err() != nil {
-			return
+	k := d.keeper
+	vote := func(m *wire.Vote) *wire.Abort {
+		denials := make(chan *wire.Abort, 1)
+		if !k.post(func() { denials <- k.ballot(link, *m) }) {
+			return nil
 		}
-		f, err := link.Receive()
-		if err != nil {
-			return
-		}
-		peer.CloseDescriptors(&f)
-		reply := d.answer(link, socket, f.Message)
-		if reply == nil || link.Send(0, reply) != nil {
-			return
+		select {
+		case denial := <-denials:
+			return denial
+		case <-k.done:
+			return nil
 		}
 	}
+	ask := func(m wire.Message) (await func() *wire.Reply) { return d.asked(link, socket, m) }
+	peer.Obey(d.ctx, link, ask, vote, func() { k.post(func() { k.quit(link) }) })
 }
 
-// answer is the answer to one question; nil if it is none.
-func (d *door) answer(link *wire.Link, socket *platform.Socket, question wire.Message) *wire.Reply {
+// asked puts one question to the loop, and returns how to wait for the answer; nil if it is none.
+func (d *door) asked(link *wire.Link, socket *platform.Socket, question wire.Message) (await func() *wire.Reply) {
 	k := d.keeper
-	answers := make(chan *wire.Reply, 1)
+	answers, states := make(chan *wire.Reply, 1), make(chan wire.State, 64)
 	answer := func(r *wire.Reply) { answers <- r }
-	var states chan wire.State
+	watching := caller{link, answer, func(s *wire.State) {
+		select {
+		case states <- *s:
+		default: // a client that does not keep up misses some
+		}
+	}}
 	var act func()
 	switch m := question.(type) {
 	case *wire.Status:
-		act = func() { k.status(answer) }
+		act = func() { k.status(*m, answer) }
+		if m.Follow {
+			act = func() { k.follow(watching) }
+		}
+	case *wire.Stats:
+		act = func() { k.stats(answer) }
 	case *wire.Stop:
 		act = func() {
 			k.stop(onStop, "asked at the takeover socket")
 			answer(&wire.Reply{})
 		}
 	case *wire.Upgrade:
+		who := watching
+		if !m.Watch {
+			who = caller{answer: answer}
+		}
+		act = func() { k.upgrade(*m, who) }
 		if m.Keeper {
 			act = func() { k.replace(socket, answer) }
-			break
 		}
-		var watch func(*wire.State)
-		if m.Watch {
-			states = make(chan wire.State, 64)
-			watch = func(s *wire.State) {
-				select {
-				case states <- *s:
-				default: // a client that does not keep up misses some
-				}
-			}
-		}
-		act = func() { k.upgrade(*m, answer, watch) }
 	default:
 		return nil
 	}
-	if !k.post(act) {
-		return &wire.Reply{Error: errNoService.Error(), Code: wire.CodeDenied}
-	}
-	for {
-		select {
-		case r := <-answers:
-			for len(states) > 0 {
-				s := <-states
+	k.post(act)
+	return func() *wire.Reply {
+		for {
+			select {
+			case r := <-answers:
+				for len(states) > 0 {
+					s := <-states
+					_ = link.Send(0, &s)
+				}
+				return r
+			case s := <-states:
 				_ = link.Send(0, &s)
+			case <-k.done:
+				return &wire.Reply{Error: errNoService.Error(), Code: wire.CodeDenied}
 			}
-			return r
-		case s := <-states:
-			_ = link.Send(0, &s)
-		case <-k.done:
-			return &wire.Reply{Error: errNoService.Error(), Code: wire.CodeDenied}
 		}
 	}
 }
@@ -235,43 +241,9 @@ func (d *door) abandon() {
 // close stops answering, and removes the path: no generation is left.
 func (d *door) close() {
 	d.stop()
+	d.rejoining.Lock()
+	defer d.rejoining.Unlock()
 	_ = os.Remove(d.listener.Addr().String())
 	_ = d.listener.Close()
 	d.wait.Wait()
-}
-
-// status tells how the service is: what its incumbent says, and what the keeper knows beside.
-func (k *Keeper) status(answer func(*wire.Reply)) {
-	keeping := &wire.Keeping{
-		PID: os.Getpid(), Build: k.build, Running: k.shelf.running.Digest, Previous: k.shelf.previous.Digest,
-		Restarts: k.restarts, Last: k.last,
-	}
-	if k.incumbent == nil || k.incumbent.Link == nil {
-		answer(&wire.Reply{Status: k.ownStatus(keeping)})
-		return
-	}
-	k.incumbent.ask(k, &wire.Status{}, func(r *wire.Reply) {
-		if r.Status != nil {
-			r.Status.Keeper = keeping
-		}
-		answer(&wire.Reply{Status: r.Status, Error: r.Error, Code: r.Code})
-	})
-}
-
-// ownStatus is how the service is as the keeper sees it.
-func (k *Keeper) ownStatus(keeping *wire.Keeping) *wire.ServiceStatus {
-	s := &wire.ServiceStatus{
-		Service: k.config.Name, State: k.state.String(), Attempt: k.attempts, Listeners: specs(k.spare),
-		UptimeMs: time.Since(k.started).Milliseconds(), Keeper: keeping,
-	}
-	for _, g := range k.generations {
-		if g != k.incumbent {
-			s.Draining = append(s.Draining, wire.Drainer{Generation: g.number, PID: g.PID()})
-		}
-	}
-	if g := k.incumbent; g != nil {
-		s.Generation, s.PID, s.Build, s.Listeners = g.number, g.PID(), g.Build, specs(g.held)
-	}
-	slices.SortFunc(s.Draining, func(a, b wire.Drainer) int { return a.Generation - b.Generation })
-	return s
 }

@@ -15,14 +15,14 @@ import (
 func FuzzSaved(f *testing.F) {
 	const service = "web"
 	listener := savedHolding{Spec: wire.Listener{Network: "tcp", Address: ":80", Bound: "[::]:80"}, FD: 7}
-	build := savedStock{Digest: strings.Repeat("0", 64), Origin: "/srv/web", Held: -1, Size: 1 << 20, ModTime: time.Unix(1, 0).UTC(), Script: true}
+	build := savedStock{Digest: strings.Repeat("0", 64), Origin: "/srv/web", Held: -1, Size: 1 << 20, ModTime: time.Unix(1, 0).UTC(), Script: true, Dir: "/srv/web/2", Label: "web/2", Manner: &manner{Args: []string{"-v"}, Env: []string{"PORT=1"}, Limits: []Limit{{"nofile", 1, 2}}, Dir: "/srv"}}
 	for _, s := range []*saved{
 		{Version: savedVersion, Name: service, Takeover: 3, Client: -1, Incumbent: -1},
 		{
 			Version: savedVersion, Name: service, Takeover: 3, Client: 4, Incumbent: 0, Highest: 2, Attempts: 1, Requests: 9, Deaths: 1,
-			Restarts: 1, Last: "exit status 1", Running: build, Previous: build, Started: time.Unix(1, 0).UTC(), Spare: []savedHolding{listener},
+			Restarts: 1, Last: "exit status 1", Ended: &wire.Reply{Attempt: 1, Outcome: "final"}, Running: build, Previous: build, Started: time.Unix(1, 0).UTC(), Spare: []savedHolding{listener},
 			Generations: []savedGeneration{{
-				Child: true, Pidfd: 5, Link: 6, Rest: []byte{0xff}, Number: 2, Name: wire.Build{Path: "example.com/web"},
+				Child: true, Output: "/var/log/web/1.log", Pidfd: 5, Link: 6, Rest: []byte{0xff}, Number: 2, Name: wire.Build{Path: "example.com/web"},
 				Standing: wire.State{State: "serving", Generation: 2}, Since: time.Unix(1, 0).UTC(), Build: build, Held: []savedHolding{listener},
 			}},
 		},

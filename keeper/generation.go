@@ -19,7 +19,9 @@ type generation struct {
 	build    stock
 	number   int
 	standing wire.State // as it said last
+	started  time.Time  // zero if another keeper started it
 	since    time.Time  // it serves
+	precious func()     // has the kernel take it no sooner than others when memory runs out; nil if that is so
 
 	held     []holding
 	incoming *registration
@@ -28,6 +30,24 @@ type generation struct {
 
 // PID is the number of its process.
 func (g *generation) PID() int { return g.process.PID() }
+
+// expend has the kernel take this generation before its incumbent, should there not be enough memory for both.
+func (g *generation) expend(k *Keeper) {
+	restore, err := platform.Expendable(g.PID())
+	if err != nil {
+		k.log.Warn("should memory run out, the kernel may end the generation that serves before its successor", "error", err)
+		return
+	}
+	g.precious = restore
+}
+
+// keep has the kernel take it no sooner than others again.
+func (g *generation) keep() {
+	if g.precious != nil {
+		g.precious()
+		g.precious = nil
+	}
+}
 
 // observe begins to hear it.
 func (g *generation) observe(k *Keeper) {
@@ -66,7 +86,7 @@ func (g *generation) said(k *Keeper, f *wire.Frame) {
 		g.stands(k, m)
 	case *wire.Upgrade:
 		id := f.Attempt
-		k.upgrade(*m, func(r *wire.Reply) { g.send(id, r) }, nil)
+		k.upgrade(*m, caller{answer: func(r *wire.Reply) { g.send(id, r) }})
 	case *wire.Reply:
 		g.replied(k, f.Attempt, m)
 	}
@@ -141,7 +161,11 @@ func (g *generation) stands(k *Keeper, m *wire.State) {
 	if a := k.attempt; a != nil {
 		a.tell(m)
 	}
-	switch {
+	switch a := k.attempt; {
+	case m.Released && g == k.incumbent && a == nil:
+		k.released(g, m.Reason)
+	case m.State == serves && g == k.incumbent && a != nil && a.await != nil:
+		a.goOn(k)
 	case m.State == serves:
 		k.up(g)
 	case m.State == onProbation && g == k.incumbent && k.attempt != nil:
@@ -246,11 +270,20 @@ func (g *generation) exitCode() int {
 	return g.child.exit.Code
 }
 
+// output is the file that it writes to, if it has one of its own that this keeper knows.
+func (g *generation) output() string {
+	if g.child == nil {
+		return ""
+	}
+	return g.child.output
+}
+
 // leftWell reports whether it ended with status 0.
 func (g *generation) leftWell() bool { return g.child != nil && !g.child.exit.Failed }
 
 // close lets go of a process that has ended.
 func (g *generation) close() {
+	g.keep()
 	g.dropIncoming()
 	if g.Link == nil {
 		g.process.Close()

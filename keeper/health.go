@@ -104,22 +104,24 @@ func (k *Keeper) admit(g *generation) {
 
 // prove asks the service for its health while the handover is on probation, and votes to the incumbent.
 func (a *attempt) prove(k *Keeper) {
-	g := k.incumbent
 	if k.config.Health.Path == "" || a.successor == nil { // it has died, which the incumbent does not know yet
 		return
 	}
 	spec, err := checked(a.successor.held)
 	if err != nil {
-		g.send(a.request, &wire.Vote{Verdict: wire.VoteFail, Reason: err.Error()})
+		a.health = wire.Vote{Verdict: wire.VoteFail, Reason: err.Error()}
+		a.vote(k)
 		return
 	}
 	k.watch(a, false, func(ctx context.Context) (net.Conn, error) { return dial(ctx, spec) }, func(passed bool, evidence string) {
 		if passed {
-			g.send(a.request, &wire.Vote{Verdict: wire.VotePass})
+			a.health = wire.Vote{Verdict: wire.VotePass}
+			a.vote(k)
 			return
 		}
 		k.log.Warn("the service is not healthy: the keeper votes against its successor", "attempt", k.attempts, "evidence", evidence)
-		g.send(a.request, &wire.Vote{Verdict: wire.VoteFail, Reason: evidence})
+		a.health = wire.Vote{Verdict: wire.VoteFail, Reason: evidence}
+		a.vote(k)
 	})
 }
 

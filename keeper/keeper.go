@@ -27,6 +27,8 @@ type Keeper struct {
 	door    *door
 	systemd *notify.Queue
 	shelf   *shelf // of builds
+	nginx   *nginx // of Config.Strategy; nil for others
+	output  output
 	started time.Time
 
 	inbox chan peer.Report
@@ -39,14 +41,19 @@ type Keeper struct {
 	generations []*generation // that live
 	incumbent   *generation   // nil while none serves
 	attempt     *attempt      // the handover under way, or the start
+	instead     *instead      // what is to be started while none can serve; nil if that is what was there
 	spare       []holding     // held for the next generation, while none lives
 	highest     int           // generation number
 	attempts    uint32        // the number of the service's last handover
 	requests    uint32        // the last number of a question to a generation
+	replaces    bool          // this program was put in the place of another keeper
+	client      *wire.Link    // who has asked for that, and waits for the answer; or nil
 	backoff     backoff
 	timer       *time.Timer // of the next start, of an attempt's deadline, or of the end
 	restarts    int         // after deaths
+	counting    bool        // STATS was asked for: generations count requests
 	last        string      // how the last attempt or life ended
+	ended       *wire.Reply // how the last handover ended
 	left        *ExitError  // how the service ended, when nobody asked for it
 	code        int         // the exit status of the generation that served last
 }
@@ -79,14 +86,25 @@ func New(ctx context.Context, config Config) (*Keeper, error) {
 		inbox: make(chan peer.Report, 64), calls: make(chan func(), 16), done: make(chan struct{}),
 		backoff: backoff{limit: config.Restarts, steady: config.Steady},
 	}
+	if err := k.output.set(config.Output); err != nil {
+		return nil, err
+	}
 	if k.shelf, err = newShelf(config); err != nil {
 		return nil, err
 	}
+	if config.Strategy == Nginx {
+		if k.nginx, err = newNginx(config); err != nil {
+			k.shelf.close()
+			return nil, err
+		}
+	}
 	k.nursery = newNursery(config.Logger)
+	k.ended = &wire.Reply{}
 	k.door, err = openDoor(ctx, k, before)
 	switch {
 	case err != nil:
 	case before != nil:
+		k.replaces = true
 		err = k.restore(before)
 	default:
 		if err = k.listen(); err != nil {
@@ -111,6 +129,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer stop()
 	k.nursery.begin()
 	k.door.open()
+	if k.replaces {
+		k.goOn()
+	}
 	k.timer = time.NewTimer(0)
 	defer k.timer.Stop()
 	for _, g := range k.generations { // of the program before this one
@@ -139,6 +160,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) end() error {
 	close(k.done)
 	k.systemd.Close()
+	k.relieve()
 	k.door.close()
 	k.wait.Wait()
 	k.nursery.close()
@@ -181,7 +203,7 @@ func (k *Keeper) expired() {
 		}
 	case ending:
 		for _, g := range k.generations {
-			k.log.Warn("killed: it has not ended in time", "generation", g.number, "pid", g.PID(), "timeout", k.config.StopTimeout)
+			k.log.Warn("killed: it has not ended in time", "generation", g.number, "pid", g.PID(), "timeout", k.stopTimeout())
 			_ = g.process.Kill()
 		}
 	}
@@ -192,7 +214,9 @@ func (k *Keeper) meet(g *generation) {
 	k.add(g)
 	k.log.Info("the service goes on under this keeper", "service", k.config.Name, "generation", g.number, "pid", g.PID())
 	k.step(onDue, "a generation lives")
+	g.build.dir = releaseOf(g.PID())
 	k.hold(g.PID(), func(s stock, err error) {
+		s.dir = g.build.dir
 		g.build = s
 		if k.incumbent == g {
 			k.shelf.serves(s)
@@ -225,6 +249,9 @@ func (k *Keeper) reported(r peer.Report) {
 		k.died(k.generations[i], r.Why)
 	default:
 		k.log.Warn("a generation cannot be understood, or has closed its link", "generation", k.generations[i].number, "pid", k.generations[i].PID(), "error", r.Fault, "reason", r.Why)
+		if r.On == peer.LinkEnded {
+			k.rejoin(k.generations[i])
+		}
 	}
 }
 
@@ -234,6 +261,7 @@ func (k *Keeper) up(g *generation) {
 		return
 	}
 	first := k.incumbent == nil // nobody has handed over to it
+	g.keep()
 	if k.incumbent != g {
 		k.incumbent = g
 		g.since = time.Now()
@@ -247,9 +275,11 @@ func (k *Keeper) up(g *generation) {
 		k.shelf.serves(g.build)
 		k.log.Info("serving", "service", k.config.Name, "generation", g.number, "pid", g.PID(), "build", g.build.String())
 	}
+	k.relieve()
 	if first {
 		k.ready()
 		k.redirect(g)
+		k.insteadServes(g)
 	}
 	switch a := k.attempt; {
 	case a == nil || a.successor != g:
@@ -290,6 +320,9 @@ func (k *Keeper) died(g *generation, how string) {
 		}
 		a.lost(k, g, how)
 	}
+	if k.incumbent != nil {
+		k.relieve()
+	}
 	switch {
 	case k.state == ending:
 		if len(k.generations) == 0 {
@@ -300,8 +333,19 @@ func (k *Keeper) died(g *generation, how string) {
 		k.log.Info("the service has ended by itself", "generation", g.number)
 		k.leave(0, "the service has ended by itself")
 	default:
+		k.insteadFell(g.build, how)
 		k.fell(served, how)
 	}
+}
+
+// released has the service started again while g, which has failed and takes nothing in any more, finishes what it has.
+func (k *Keeper) released(g *generation, why string) {
+	k.log.Error("the generation that served has failed", "generation", g.number, "pid", g.PID(), "reason", why, "served", time.Since(g.since))
+	k.incumbent = nil
+	k.last = fmt.Sprintf("generation %d, process %d: it has failed: %s", g.number, g.PID(), why)
+	k.spare = append(k.spare, g.held...)
+	g.held = nil
+	k.fell(time.Since(g.since), why)
 }
 
 func level(expected bool) slog.Level {
@@ -316,7 +360,10 @@ func (k *Keeper) fell(served time.Duration, how string) {
 	if a := k.attempt; a != nil {
 		k.attempt = nil
 		a.close()
-		a.answered(&wire.Reply{Outcome: "aborted", Error: "the service has died: " + how, Code: wire.CodeFailed})
+		if k.state == upgrading {
+			k.ended = &wire.Reply{Attempt: k.attempts, Outcome: "aborted", Error: "the service has died: " + how, Code: wire.CodeFailed}
+			a.answered(k.ended)
+		}
 	}
 	if !k.step(onDown, how) {
 		return
@@ -344,10 +391,13 @@ func (k *Keeper) leave(code int, why string) {
 
 // stop ends the service. Told twice, it says so to the service again, which then hurries.
 func (k *Keeper) stop(e event, why string) {
+	k.answerInstead(&wire.Reply{Outcome: "aborted", Error: "the service ends", Code: wire.CodeCancelled})
+	signal := syscall.SIGTERM
 	if k.step(e, why) {
+		signal = k.config.StopSignal
 		k.log.Info("ending", "service", k.config.Name, "reason", why)
 		k.systemd.Say(notify.Notice{Text: "STOPPING=1\nSTATUS=ending", Feed: true})
-		k.timer.Reset(k.config.StopTimeout)
+		k.timer.Reset(k.stopTimeout())
 		if a := k.attempt; a != nil {
 			k.attempt = nil
 			a.close()
@@ -360,7 +410,7 @@ func (k *Keeper) stop(e event, why string) {
 		return
 	}
 	for _, g := range k.generations {
-		if err := g.process.Signal(syscall.SIGTERM); err != nil {
+		if err := g.process.Signal(signal); err != nil {
 			k.log.Warn("a generation cannot be told to end", "pid", g.PID(), "error", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -17,9 +18,6 @@ import (
 
 // listen takes what socket activation brought, and listens where the configuration says, for the first generation.
 func (k *Keeper) listen() error {
-	if len(k.config.Listen) > 0 && !becomes.Load() {
-		return errBecome
-	}
 	for _, a := range peer.Activation(k.log) {
 		k.spare = append(k.spare, holding{a.Spec, a.FD})
 	}
@@ -143,4 +141,22 @@ func makeBlocking(fd int) error {
 	defer func() { _ = f.Close() }()
 	_ = f.Fd() // of a file that package net made: this is what clears the mode
 	return nil
+}
+
+// makeNonBlocking sets O_NONBLOCK of a socket, which package net does with all that it is given.
+func makeNonBlocking(h holding) error {
+	fd, err := platform.Duplicate(h.fd)
+	if err != nil {
+		return err
+	}
+	var c io.Closer
+	if h.spec.Packet {
+		c, err = platform.PacketConn(fd)
+	} else {
+		c, err = platform.Listener(fd)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }

@@ -94,7 +94,7 @@ func (o *offer) greeted(m *wire.Hello) {
 	o.generation.Build = m.Build
 	o.send(&wire.Offer{
 		Protocol: wire.Protocols.Max, Features: features, Service: k.config.Name,
-		Generation: k.highest, PID: os.Getpid(), Build: k.build, Listeners: specs(o.holdings),
+		Generation: k.highest, PID: os.Getpid(), Build: k.build, Listeners: specs(o.holdings), Counting: k.counting,
 	}, self.FD())
 	o.sendListeners(0)
 }

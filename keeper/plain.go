@@ -16,8 +16,11 @@ import (
 type trial struct {
 	notifies bool // the generation before said READY=1, so that this one is expected to
 	ready    time.Time
-	reason   string // why the process is being ended, while no other lives
-	evidence string // what the last check said
+	until    time.Time // the end of probation
+	held     time.Time // the vote is to wait, until then at the latest
+	promoted bool      // the vote is not to wait for the end of probation
+	reason   string    // why the process is being ended, while no other lives
+	evidence string    // what the last check said
 }
 
 // recallTimeout is how long a generation that was taken back has to end after SIGTERM.
@@ -33,7 +36,8 @@ func (k *Keeper) beginPlain(a *attempt, s stock) {
 			}
 		}
 	}
-	k.launchPlain(a, s, slices.Clone(k.spare))
+	held := slices.Clone(k.spare)
+	k.launchPlain(a, s, func() (*child, *ear, error) { return k.startPlain(s, held) })
 }
 
 // succeedPlain starts the next one beside the one that serves.
@@ -41,12 +45,17 @@ func (k *Keeper) succeedPlain(a *attempt, s stock) {
 	k.attempts++
 	a.trial = &trial{notifies: k.incumbent.standing.State == serves}
 	k.timer.Reset(k.config.ReadyTimeout)
-	k.launchPlain(a, s, slices.Clone(k.incumbent.held))
+	a.vote(k) // what was said until now
+	held := slices.Clone(k.incumbent.held)
+	k.launchPlain(a, s, func() (*child, *ear, error) { return k.startPlain(s, held) })
 }
 
 // begin waits until the process is ready.
 func (t *trial) begin(k *Keeper, a *attempt, g *generation) {
 	a.successor = g
+	if a.incumbent != nil {
+		g.expend(k)
+	}
 	g.number = k.highest + 1 // which another takes, should this one not become ready
 	k.log.Info("the program is started", "service", k.config.Name, "generation", g.number, "pid", g.PID(), "build", g.build.String(), "attempt", k.attempts)
 	if old := a.incumbent; old != nil {
@@ -168,8 +177,13 @@ func (t *trial) becomes(k *Keeper, a *attempt, why string) {
 		t.succeed(k, a)
 		return
 	}
+	k.quieten(a.incumbent)
 	a.tell(&wire.State{State: onProbation, Generation: a.incumbent.number, PID: a.incumbent.PID(), Attempt: k.attempts})
-	k.timer.Reset(k.config.Probation)
+	t.until = t.ready.Add(k.config.Probation)
+	if t.promoted {
+		t.until = t.ready
+	}
+	k.timer.Reset(time.Until(t.until))
 	if k.config.Health.Path != "" {
 		t.examine(k, a)
 	}
@@ -184,7 +198,8 @@ func (t *trial) succeed(k *Keeper, a *attempt) {
 		g.held, k.spare = k.spare, nil
 	}
 	if old == nil {
-		k.up(g) // which ends a handover whose incumbent has died
+		k.timer.Stop() // the deadline of a start is none of the next upgrade
+		k.up(g)        // which ends a handover whose incumbent has died
 		if k.attempt == a {
 			k.attempt = nil
 			a.close()
@@ -202,8 +217,13 @@ func (t *trial) succeed(k *Keeper, a *attempt) {
 func (t *trial) recall(k *Keeper, a *attempt, why string) {
 	g := a.successor
 	a.successor = nil
+	old := a.incumbent
 	k.over(a, t.resumed(k, a, why, wire.CodeFailed))
-	k.dismiss(g, min(recallTimeout, k.config.DrainTimeout))
+	k.wake(old, func() {
+		if !g.process.Ended() {
+			k.dismiss(g, min(recallTimeout, k.config.DrainTimeout))
+		}
+	})
 }
 
 func (t *trial) resumed(k *Keeper, a *attempt, why string, code wire.Code) *wire.Reply {
@@ -240,6 +260,8 @@ func (t *trial) lost(k *Keeper, a *attempt, g *generation, how string) {
 // expired acts on the deadline of the trial, or its end.
 func (t *trial) expired(k *Keeper, a *attempt) {
 	switch {
+	case !t.ready.IsZero() && time.Now().Before(t.held):
+		k.timer.Reset(time.Until(t.held))
 	case !t.ready.IsZero():
 		t.succeed(k, a)
 	case a.successor == nil:
@@ -271,20 +293,38 @@ func (t *trial) giveUp(k *Keeper, a *attempt, code wire.Code, why string) {
 // dismiss has a generation end, and kills it if it takes longer than it may.
 func (k *Keeper) dismiss(g *generation, limit time.Duration) {
 	k.log.Info("told to end", "generation", g.number, "pid", g.PID(), "timeout", limit)
-	if err := g.process.Signal(syscall.SIGTERM); err != nil {
+	if err := g.process.Signal(k.config.StopSignal); err != nil {
 		k.log.Warn("a generation cannot be told to end", "pid", g.PID(), "error", err)
 	}
 	var listeners []wire.Listener
+	serving := 0
 	if k.incumbent != nil {
-		listeners = specs(k.incumbent.held)
+		listeners, serving = specs(k.incumbent.held), k.incumbent.PID()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	k.background(ctx, func(ctx context.Context) {
-		defer cancel()
-		if _, err := g.process.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	k.background(context.Background(), func(context.Context) {
+		if g.ends(limit) {
 			return
 		}
-		k.log.Warn("killed: it has not ended in time", "generation", g.number, "pid", g.PID(), "timeout", limit, "connections", connections(g.PID(), listeners))
+		held := connections(g.PID(), serving, listeners)
+		if k.config.StopSignal != syscall.SIGTERM { // to which a program that is told by another ends at once
+			_ = g.process.Signal(syscall.SIGTERM)
+			if g.ends(termTimeout) {
+				k.log.Warn("ended by SIGTERM: it has not ended in time", "generation", g.number, "pid", g.PID(), "timeout", limit, "connections", held)
+				return
+			}
+		}
+		k.log.Warn("killed: it has not ended in time", "generation", g.number, "pid", g.PID(), "timeout", limit, "connections", held)
 		_ = g.process.Kill()
 	})
+}
+
+// termTimeout is how long a program has to end by SIGTERM that has not ended by its Config.StopSignal.
+const termTimeout = 2 * time.Second
+
+// ends waits until a generation has ended, and reports false if it takes longer than that.
+func (g *generation) ends(limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	_, err := g.process.Wait(ctx)
+	return !errors.Is(err, context.DeadlineExceeded)
 }

@@ -171,6 +171,7 @@ func (n *named) Read(p []byte) (int, error) {
 	for _, root := range n.roots { // at once: a process for one connection ends with it
 		if descends(pid, root) {
 			n.root.Store(int64(root))
+			break // another may be the parent of this one
 		}
 	}
 	return size, nil

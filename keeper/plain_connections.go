@@ -18,12 +18,12 @@ const (
 )
 
 // connections counts the clients' connections that a generation, process root, holds: those of the listeners, and no others of
-// its own. What cannot be seen is not counted.
-func connections(root int, listeners []wire.Listener) (n int) {
+// its own, nor of another generation that descends from it. What cannot be seen is not counted.
+func connections(root, another int, listeners []wire.Listener) (n int) {
 	held := make(map[string]bool)
 	all, _ := processes()
 	for _, pid := range all {
-		if descends(pid, root) {
+		if descends(pid, root) && !(descends(another, root) && descends(pid, another)) {
 			these, _ := sockets(pid)
 			maps.Copy(held, these)
 		}

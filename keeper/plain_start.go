@@ -19,50 +19,72 @@ import (
 // becomeTimeout bounds the time from the start of the keeper's own program until it has executed the service.
 const becomeTimeout = 10 * time.Second
 
-// launchPlain starts a program that is given sockets, without holding up the loop, and goes on there. Nobody closes held
+// launchPlain has start start a program that is given sockets, without holding up the loop, and goes on there. Nobody closes them
 // meanwhile: from New until the keeper ends they belong to the keeper or to a generation, and are never let go of.
-func (k *Keeper) launchPlain(a *attempt, s stock, held []holding) {
+func (k *Keeper) launchPlain(a *attempt, s stock, start func() (*child, *ear, error)) {
+	a.launching = a.incumbent == nil
 	k.background(context.Background(), func(context.Context) {
-		e, err := openEar(k.log)
-		var c *child
-		if err == nil {
-			if c, err = k.startPlain(s, held, e.address()); err != nil {
-				e.close()
-			}
-		}
+		c, e, err := start()
 		taken := make(chan struct{})
 		k.post(func() {
 			defer close(taken)
+			a.launching = false
+			if k.nginx != nil {
+				k.nginx.launching = false
+				if k.attempt != a {
+					k.pointBack()
+				}
+			}
 			switch {
 			case err != nil && k.attempt == a:
 				k.failed(a, wire.CodeFailed, err)
 			case err == nil:
 				g := newGeneration(c, s)
 				g.Peer = &peer.Peer{Process: c}
-				e.listen(k, g)
-				k.add(g)
-				if k.attempt != a {
-					_ = c.Kill() // it has come too late
-					return
+				if e != nil {
+					e.listen(k, g)
 				}
-				a.trial.begin(k, a, g)
+				k.add(g)
+				switch {
+				case k.attempt == a:
+					a.trial.begin(k, a, g)
+				case k.nginx != nil: // it has come too late, and has workers
+					k.dismiss(g, recallTimeout)
+				default:
+					_ = c.Kill()
+				}
 			}
 		})
 		select {
 		case <-taken:
 		case <-k.done:
-			if c != nil {
-				e.close()
+			if c != nil && !closed(taken) {
+				if e != nil {
+					e.close()
+				}
 				_ = c.Kill()
 				<-c.done
+				k.killOrphans()
 			}
 		}
 	})
 }
 
-// startPlain starts the build with the sockets, and makes sure that it is the one that was examined which runs. The process
-// that it starts is this program once more, which becomes the service (see Become).
-func (k *Keeper) startPlain(s stock, held []holding, notify string) (*child, error) {
+// startPlain starts the build with the sockets, and with one at which it can be heard.
+func (k *Keeper) startPlain(s stock, held []holding) (*child, *ear, error) {
+	e, err := openEar(k.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := k.runPlain(s, held, e.address())
+	if err != nil {
+		e.close()
+		return nil, nil, err
+	}
+	return c, e, nil
+}
+
+func (k *Keeper) runPlain(s stock, held []holding, notify string) (*child, error) {
 	var files []*os.File
 	defer func() {
 		for _, f := range files {
@@ -76,32 +98,28 @@ func (k *Keeper) startPlain(s stock, held []holding, notify string) (*child, err
 		}
 		files = append(files, os.NewFile(uintptr(fd), h.spec.Key()))
 	}
+	return k.run(s, files, "NOTIFY_SOCKET="+notify, "LISTEN_FDS="+strconv.Itoa(len(held)), "LISTEN_FDNAMES="+names(held))
+}
+
+// spawnToBecome starts this program once more, which becomes what cmd says (see Become), and waits until it has.
+func (k *Keeper) spawnToBecome(cmd *exec.Cmd, limits []Limit) (*child, error) {
 	report, theirs, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("start the service: %w", err)
+		return nil, err
 	}
 	defer func() { _ = report.Close() }()
-	files = append(files, theirs)
-	path := s.executable()
-	c, err := k.nursery.start(&exec.Cmd{
-		Path: "/proc/self/exe", Args: append([]string{k.config.Command}, k.config.Args...), Dir: k.config.Dir,
-		Env: append(k.environment(), "NOTIFY_SOCKET="+notify,
-			"LISTEN_FDS="+strconv.Itoa(len(held)), "LISTEN_FDNAMES="+names(held),
-			becomeVariable+"="+path, reportVariable+"="+strconv.Itoa(firstDescriptor+len(held))),
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		ExtraFiles: files,
-	})
-	if err == nil {
-		_ = theirs.Close() // else the end of the report would not come
-		if err = became(c, report); err == nil {
-			err = verify(c, s, path)
-		}
-		if err != nil {
-			c.discard()
-		}
-	}
+	defer func() { _ = theirs.Close() }()
+	cmd.Env = append(cmd.Env, becomeVariable+"="+cmd.Path, limitsVariable+"="+limited(limits),
+		reportVariable+"="+strconv.Itoa(firstDescriptor+len(cmd.ExtraFiles)))
+	cmd.Path, cmd.ExtraFiles = "/proc/self/exe", append(cmd.ExtraFiles, theirs)
+	c, err := k.spawn(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("start the service: %w", err)
+		return nil, err
+	}
+	_ = theirs.Close() // else the end of the report would not come
+	if err := became(c, report); err != nil {
+		c.discard()
+		return nil, err
 	}
 	return c, nil
 }

@@ -39,7 +39,7 @@ func (k *Keeper) replace(client *platform.Socket, answer func(*wire.Reply)) {
 		return
 	}
 	k.step(onUpgrade, "of the keeper")
-	a := &attempt{begun: time.Now(), answer: answer}
+	a := &attempt{begun: time.Now(), callers: callersOf(caller{answer: answer})}
 	k.attempt = a
 	generations := slices.Clone(k.generations)
 	s := &saved{Version: savedVersion, Name: k.config.Name}

@@ -28,7 +28,9 @@ type saved struct {
 	Requests    uint32
 	Deaths      int
 	Restarts    int
+	Counting    bool
 	Last        string
+	Ended       *wire.Reply // the last handover
 	Running     savedStock
 	Previous    savedStock
 	Started     time.Time
@@ -40,12 +42,14 @@ const savedVersion = 1
 
 type savedGeneration struct {
 	Child    bool
+	Output   string
 	Pidfd    int
 	Link     int // -1: it has none
 	Rest     []byte
 	Number   int
 	Name     wire.Build
 	Standing wire.State
+	Started  time.Time
 	Since    time.Time
 	Build    savedStock
 	Held     []savedHolding
@@ -62,6 +66,8 @@ type savedStock struct {
 	Size           int64
 	ModTime        time.Time
 	Script         bool
+	Dir, Label     string
+	Manner         *manner // with the environment: this is never logged
 }
 
 // file has it in memory.
@@ -114,7 +120,7 @@ func (k *Keeper) save(s *saved, client *platform.Socket) error {
 		}
 		saved := savedGeneration{
 			Child: g.child != nil, Pidfd: s.inherit(proof), Link: -1, Number: g.number, Name: g.Build, Standing: g.standing,
-			Since: g.since, Build: g.build.save(s), Held: s.holdings(g.held),
+			Output: g.output(), Started: g.started, Since: g.since, Build: g.build.save(s), Held: s.holdings(g.held),
 		}
 		if g.Link != nil {
 			if fd, err = platform.FD(g.socket); err != nil {
@@ -130,13 +136,14 @@ func (k *Keeper) save(s *saved, client *platform.Socket) error {
 	}
 	s.Spare = s.holdings(k.spare)
 	s.Highest, s.Attempts, s.Requests = k.highest, k.attempts, k.requests
-	s.Deaths, s.Restarts, s.Last, s.Started = k.backoff.deaths, k.restarts, k.last, k.started
+	s.Deaths, s.Restarts, s.Last, s.Ended, s.Started = k.backoff.deaths, k.restarts, k.last, k.ended, k.started
+	s.Counting = k.counting
 	s.Running, s.Previous = k.shelf.running.save(s), k.shelf.previous.save(s)
 	return nil
 }
 
 func (b stock) save(s *saved) savedStock {
-	kept := savedStock{Digest: b.Digest, Origin: b.Origin, Held: -1, Size: b.Size, Script: b.script}
+	kept := savedStock{Digest: b.Digest, Origin: b.Origin, Held: -1, Size: b.Size, Script: b.script, Dir: b.dir, Label: b.label, Manner: b.manner}
 	if b.file != nil {
 		kept.ModTime = b.file.ModTime()
 	}
@@ -199,6 +206,10 @@ func (k *Keeper) restore(s *saved) error {
 	}
 	k.highest, k.attempts, k.requests = s.Highest, s.Attempts, s.Requests
 	k.backoff.deaths, k.restarts, k.last, k.started = s.Deaths, s.Restarts, s.Last, s.Started
+	k.counting = s.Counting
+	if s.Ended != nil { // a keeper that did not write it yet
+		k.ended = s.Ended
+	}
 	k.shelf.running, k.shelf.previous = k.shelf.restore(s.Running), k.shelf.restore(s.Previous)
 	held := map[int]bool{s.Running.Held: true, s.Previous.Held: true}
 	for i, saved := range s.Generations {
@@ -219,13 +230,19 @@ func (k *Keeper) restore(s *saved) error {
 	}
 	if s.Client >= 0 {
 		if client, err := platform.NewSocket(s.Client); err == nil {
-			link := peer.NewLink(client)
-			_ = link.Send(0, &wire.Reply{Outcome: "final", PID: os.Getpid(), Build: k.build.String()})
-			_ = link.Close()
+			k.client = peer.NewLink(client)
 		}
 	}
-	k.log.Info("the keeper goes on", "service", k.config.Name, "build", k.build.String(), "generations", len(k.generations))
 	return nil
+}
+
+// goOn says that this program goes on where the one before left off: whoever hears it may send signals.
+func (k *Keeper) goOn() {
+	if k.client != nil {
+		_ = k.client.Send(0, &wire.Reply{Outcome: "final", PID: os.Getpid(), Build: k.build.String()})
+		_ = k.client.Close()
+	}
+	k.log.Info("the keeper goes on", "service", k.config.Name, "build", k.build.String(), "generations", len(k.generations))
 }
 
 func (k *Keeper) restored(s savedGeneration) (*generation, error) {
@@ -235,10 +252,11 @@ func (k *Keeper) restored(s savedGeneration) (*generation, error) {
 	}
 	_ = platform.Disinherit(proof.FD())
 	g := &generation{
-		number: s.Number, build: k.shelf.restore(s.Build), standing: s.Standing, since: s.Since, answers: make(map[uint32]func(*wire.Reply)),
+		number: s.Number, build: k.shelf.restore(s.Build), standing: s.Standing, started: s.Started, since: s.Since, answers: make(map[uint32]func(*wire.Reply)),
 	}
 	if s.Child {
 		g.child = k.nursery.adopt(proof)
+		g.child.output = s.Output
 		g.process = g.child
 	} else {
 		g.process = peer.Stranger(proof)

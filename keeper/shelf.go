@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 
 	"github.com/handover-go/handover/keeper/builds"
 	"github.com/handover-go/handover/keeper/preflight"
@@ -15,6 +16,19 @@ type stock struct {
 	builds.Build
 	file   os.FileInfo // of Origin, when it was kept
 	script bool
+	dir    string // where it is started, as it was asked for; empty: Config.Dir
+	label  string // of who asked for it
+	manner *manner
+}
+
+// wanted is a build that someone asked for.
+type wanted struct {
+	path   string // of its file
+	dir    string // where it is to be started; empty: Config.Dir
+	digest string // that it must have; empty: any
+	label  string
+	manner *manner // nil: that of the build that serves
+	kept   bool    // in which it was started before, if it is kept
 }
 
 func (s stock) String() string {
@@ -38,11 +52,16 @@ func (s stock) same(info os.FileInfo) bool {
 	return s.file != nil && os.SameFile(info, s.file) && info.Size() == s.file.Size() && info.ModTime().Equal(s.file.ModTime())
 }
 
+// is reports whether it is the same build, started in the same place and manner.
+func (s stock) is(other stock) bool {
+	return s.Digest == other.Digest && s.dir == other.dir && reflect.DeepEqual(s.manner, other.manner)
+}
+
 // shelf keeps the builds that ran.
 type shelf struct {
 	log      *slog.Logger
 	store    *builds.Store // nil where nothing can be written
-	running  stock
+	running  stock         // where no build can be kept, how it was started alone
 	previous stock
 }
 
@@ -60,20 +79,26 @@ func newShelf(c Config) (*shelf, error) {
 	return s, nil
 }
 
-// fetch examines the build at path, which is to follow the incumbent, process pid, and keeps it.
-func (s *shelf) fetch(path string, incumbent stock, pid int) (stock, error) {
+// fetch examines a build, which is to follow the incumbent, process pid, and keeps it.
+func (s *shelf) fetch(w wanted, incumbent stock, pid int) (stock, error) {
 	reference := preflight.Reference{PID: pid}
 	if incumbent.Digest != "" {
 		reference.Path = incumbent.Path
 	}
-	report, err := preflight.Check(path, reference)
-	for _, w := range report.Warnings {
-		s.log.Warn("preflight", "build", path, "finding", w.Error())
+	report, err := preflight.Check(w.path, reference)
+	for _, finding := range report.Warnings {
+		s.log.Warn("preflight", "build", w.path, "finding", finding.Error())
 	}
 	if err != nil {
 		return stock{}, err
 	}
-	return s.keep(path, report.Kind.Format == preflight.Script)
+	b, err := s.keep(w.path, report.Kind.Format == preflight.Script)
+	if err == nil && w.digest != "" && b.Digest != w.digest {
+		_ = b.Release()
+		return stock{}, fmt.Errorf("the build at %q has digest %q, and %q was asked for", w.path, b.Digest, w.digest)
+	}
+	b.dir = w.dir
+	return b, err
 }
 
 func (s *shelf) keep(path string, script bool) (stock, error) {
@@ -122,10 +147,17 @@ func (s *shelf) drop(b stock) {
 
 // serves notes which build serves: the one before is what a rollback starts.
 func (s *shelf) serves(b stock) {
-	if b.Digest == "" || b.Digest == s.running.Digest {
+	if b.Digest == "" && s.running.Digest == "" {
+		s.running.dir, s.running.label, s.running.manner = b.dir, b.label, b.manner
+	}
+	if b.Digest == "" {
 		return
 	}
-	if s.previous.Digest != b.Digest {
+	if b.is(s.running) {
+		s.running.label = b.label
+		return
+	}
+	if s.previous.Digest != b.Digest && s.previous.Digest != s.running.Digest {
 		_ = s.previous.Release()
 	}
 	s.previous, s.running = s.running, b
@@ -149,7 +181,7 @@ func (s *shelf) close() {
 
 // restore finds a build again that the program before this one kept.
 func (s *shelf) restore(saved savedStock) stock {
-	b := stock{script: saved.Script}
+	b := stock{script: saved.Script, dir: saved.Dir, label: saved.Label, manner: saved.Manner}
 	if saved.Digest == "" {
 		return b
 	}

@@ -58,10 +58,11 @@ func (m *moves) measure(ctx context.Context, n, rounds int) error {
 	if err != nil {
 		return errors.Join(err, h.leave())
 	}
-	p, err := startPulse(ctx, f.address, activeClients, activeRate)
+	active, err := clients(activeClients, func() *client { return &client{address: f.address, stays: true} })
 	if err != nil {
 		return errors.Join(err, h.leave())
 	}
+	p := startPulse(ctx, active, activeRate)
 	var took, freeze series
 	var calm, busy []time.Duration
 	for range rounds {

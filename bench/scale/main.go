@@ -1,7 +1,8 @@
 // Command scale measures what handovers cost as a service grows: upgrades in a row, idle connections, listeners, and clients that
-// connect anew. It writes tables, and a plot of each, into a folder.
+// connect anew; and what it costs that HTTPS connections live on. It writes tables, and a plot of each, into a folder.
 //
-//	go run ./scale [-out ../docs/results] [-only upgrades,idle,listeners,connect] [-upgrades 1000] [-connections 16000]
+//	go run ./scale [-out ../docs/results] [-only upgrades,idle,listeners,connect,stages,tls,requests] [-upgrades 1000]
+//	    [-connections 16000] [-secure 5000]
 package main
 
 import (
@@ -30,12 +31,15 @@ var parts = []part{
 	{"listeners", manyListeners},
 	{"connect", newConnections},
 	{"stages", stages},
+	{"tls", tlsConnections},
+	{"requests", tlsRequests},
 }
 
 type settings struct {
 	out         string // the folder for plots; none: no plots
 	upgrades    int
 	connections int
+	secure      int
 	rounds      int
 }
 
@@ -53,17 +57,18 @@ func main() {
 	flag.StringVar(&s.out, "out", "", "folder for plots; default: none are made")
 	flag.IntVar(&s.upgrades, "upgrades", 1000, "upgrades in a row")
 	flag.IntVar(&s.connections, "connections", 16000, "the most idle connections")
+	flag.IntVar(&s.secure, "secure", 5000, "HTTPS connections")
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds of what is repeated")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	fmt.Printf("%s, %s/%s, %d cores, %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), time.Now().Format(time.DateOnly))
-	if err := measure(ctx, s, *only); err != nil {
+	if err := run(ctx, s, *only); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func measure(ctx context.Context, s settings, only string) error {
+func run(ctx context.Context, s settings, only string) error {
 	wanted := strings.Split(only, ",")
 	for _, name := range wanted {
 		if only != "" && !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {

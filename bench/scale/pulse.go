@@ -4,10 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -29,34 +26,26 @@ type beat struct {
 	took time.Duration
 }
 
-// startPulse asks on that many connections, each that often a second.
-func startPulse(ctx context.Context, address string, connections, rate int) (*pulse, error) {
+// startPulse has each of these clients ask that often a second. It closes them.
+func startPulse(ctx context.Context, all []*client, rate int) *pulse {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &pulse{cancel: cancel}
-	for i := range connections {
-		c, err := net.Dial("tcp", address)
-		if err != nil {
-			cancel()
-			p.wait.Wait()
-			return nil, err
-		}
+	for i, c := range all {
 		period := time.Second / time.Duration(rate)
-		first := time.Now().Add(period * time.Duration(i) / time.Duration(connections))
+		first := time.Now().Add(period * time.Duration(i) / time.Duration(len(all)))
 		p.wait.Go(func() {
-			defer c.Close()
-			err := p.beat(ctx, c, first, period)
-			if ctx.Err() == nil {
+			err := errors.Join(p.beat(ctx, c, first, period), c.close())
+			if err != nil {
 				p.mu.Lock()
 				p.errs = append(p.errs, err)
 				p.mu.Unlock()
 			}
 		})
 	}
-	return p, nil
+	return p
 }
 
-func (p *pulse) beat(ctx context.Context, c net.Conn, due time.Time, period time.Duration) error {
-	in := bufio.NewReader(c)
+func (p *pulse) beat(ctx context.Context, c *client, due time.Time, period time.Duration) error {
 	next := time.NewTimer(time.Until(due))
 	defer next.Stop()
 	for {
@@ -65,7 +54,7 @@ func (p *pulse) beat(ctx context.Context, c net.Conn, due time.Time, period time
 		case <-ctx.Done():
 			return nil
 		}
-		if err := askOn(c, in); err != nil {
+		if err := c.ask([]byte(small)); err != nil {
 			return err
 		}
 		p.mu.Lock()
@@ -103,24 +92,11 @@ func quantile(took []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
-// askOn sends one request, and reads its answer.
+// askOn sends one request, and reads its answer, with which the connection does not end.
 func askOn(c net.Conn, in *bufio.Reader) error {
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
+	last, err := exchange(c, in, []byte(small))
+	if err == nil && last {
+		err = errors.New("asked to leave")
 	}
-	if _, err := io.WriteString(c, "GET /?id=scale HTTP/1.1\r\nHost: scale\r\n\r\n"); err != nil {
-		return err
-	}
-	resp, err := http.ReadResponse(in, nil)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK || resp.Close {
-		return fmt.Errorf("answered %s, Connection: close %t", resp.Status, resp.Close)
-	}
-	return nil
+	return err
 }

@@ -32,6 +32,11 @@ func (s series) quantile(q float64) float64 {
 	return values[min(len(values)-1, int(q*float64(len(values))))]
 }
 
+// spread is the median with the quartiles, each written by verb.
+func (s series) spread(verb string) string {
+	return fmt.Sprintf(verb+" ("+verb+" to "+verb+")", s.quantile(0.5), s.quantile(0.25), s.quantile(0.75))
+}
+
 // smooth is the medians of n at a time.
 func (s series) smooth(n int) (medians series) {
 	for part := range slices.Chunk(s, n) {

@@ -16,11 +16,15 @@ import (
 
 // This program plays every part of what it measures: roleVariable says which.
 const (
-	roleVariable      = "SCALE_ROLE"      // "service" or "holder"
+	roleVariable      = "SCALE_ROLE"      // "service", "holder", "crowd" or "askers"
 	addressVariable   = "SCALE_ADDRESS"   // where the service listens
 	listenersVariable = "SCALE_LISTENERS" // how many listeners the service has: one there, and the rest anywhere
 	countVariable     = "SCALE_COUNT"     // how many connections the holder holds
 	plainVariable     = "SCALE_PLAIN"     // the service is plain net/http
+	secureVariable    = "SCALE_SECURE"    // the service speaks TLS: livingOn or drained
+	pairVariable      = "SCALE_PAIR"      // file with its certificate and key, and so with what its clients trust
+	resumedVariable   = "SCALE_RESUMED"   // clients resume their sessions
+	requestVariable   = "SCALE_REQUEST"   // what they ask with, of requests
 )
 
 func play(role string) error {
@@ -29,6 +33,10 @@ func play(role string) error {
 		return serve()
 	case "holder":
 		return hold(os.Getenv(addressVariable), number(countVariable))
+	case "crowd":
+		return crowd(os.Getenv(addressVariable), number(countVariable))
+	case "askers":
+		return askers(os.Getenv(addressVariable), number(countVariable), os.Getenv(requestVariable))
 	default:
 		return fmt.Errorf("%s is %q", roleVariable, role)
 	}
@@ -50,7 +58,10 @@ func serve() error {
 		fmt.Println(`msg="serving"`)
 		return http.Serve(ln, handovertest.Handler())
 	}
-	p, err := handover.New(ctx, handover.Config{Logger: logger(), Probation: 20 * time.Millisecond, DrainTimeout: time.Minute, MaxDraining: 64})
+	if os.Getenv(secureVariable) != "" {
+		return serveSecure(ctx, address)
+	}
+	p, err := handover.New(ctx, handover.Config{Logger: logger(slog.LevelDebug), Probation: 20 * time.Millisecond, DrainTimeout: time.Minute, MaxDraining: 64})
 	if err != nil {
 		return err
 	}
@@ -71,9 +82,9 @@ func serve() error {
 }
 
 // logger writes instants in nanoseconds: what is measured takes less than a millisecond.
-func logger() *slog.Logger {
+func logger(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
-		Level: slog.LevelDebug,
+		Level: level,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Int64(slog.TimeKey, a.Value.Time().UnixNano())

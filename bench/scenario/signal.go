@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -24,6 +25,9 @@ type Signals struct {
 	Crowded []float64       // the same, to Askers at a time
 	Refused []time.Duration // from kill(2) of SIGUSR2, while one is under way, until the line of the log that says so
 	Begun   []time.Duration // from kill(2) of SIGUSR2 until the line of the log that says that the successor was started
+
+	// The same of a bare Go program, in turn: it gives back what comes to its socket, and logs signals.
+	BareAsked, BareTold []time.Duration
 }
 
 // Askers is how many clients ask at a time, each when its question before was answered.
@@ -42,7 +46,12 @@ func Signalled(ctx context.Context, b *subject.Builds, s *Signals, n int) (err e
 	if err := running.Install(service.Hangs); err != nil {
 		return err
 	}
-	events := follow(running)
+	bare, err := subject.Bare().Start(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.Stop()) }()
+	events, told := follow(running), follow(bare)
 	for i := range 3 * n {
 		at := time.Now()
 		if err := running.Trigger(ctx); err != nil {
@@ -55,11 +64,11 @@ func Signalled(ctx context.Context, b *subject.Builds, s *Signals, n int) (err e
 		s.Begun = append(s.Begun, begun.Time.Sub(at))
 		switch i % 3 {
 		case 0:
-			err = s.askAlone(running.TakeoverSocket())
+			err = errors.Join(s.askAlone(running.TakeoverSocket()), s.askBare(bare.Socket()))
 		case 1:
 			err = s.askCrowded(running.TakeoverSocket())
 		case 2:
-			err = s.signal(ctx, running.Root(), events)
+			err = errors.Join(signal(ctx, running.Root(), events, noBegin, &s.Refused), signal(ctx, bare.Root(), told, service.Told, &s.BareTold))
 		}
 		if err != nil {
 			return err
@@ -72,17 +81,17 @@ func Signalled(ctx context.Context, b *subject.Builds, s *Signals, n int) (err e
 }
 
 // signal sends each signal when the one before was answered: the kernel keeps one of a kind.
-func (s *Signals) signal(ctx context.Context, pid int, events <-chan event) error {
+func signal(ctx context.Context, pid int, events <-chan event, answer string, took *[]time.Duration) error {
 	for began := time.Now(); time.Since(began) < burst; {
 		at := time.Now()
 		if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
 			return err
 		}
-		said, err := await(ctx, events, noBegin)
+		said, err := await(ctx, events, answer)
 		if err != nil {
 			return err
 		}
-		s.Refused = append(s.Refused, said.Time.Sub(at))
+		*took = append(*took, said.Time.Sub(at))
 	}
 	return nil
 }
@@ -113,23 +122,53 @@ func (s *Signals) askCrowded(path string) error {
 }
 
 // ask asks for an upgrade again and again, for a burst, and returns how long each answer took.
-func ask(path string) (took []time.Duration, err error) {
+func ask(path string) ([]time.Duration, error) {
 	link, err := dial(path)
 	if err != nil {
 		return nil, err
 	}
 	defer link.Close()
-	began := time.Now()
-	for last := began; last.Sub(began) < burst; {
+	return repeat(func() error {
 		if err := link.Send(0, &wire.Upgrade{}); err != nil {
-			return took, err
+			return err
 		}
 		f, err := link.Receive()
 		if err != nil {
-			return took, err
+			return err
 		}
 		if reply, ok := f.Message.(*wire.Reply); !ok || reply.Error == "" || reply.Attempt == 0 {
-			return took, fmt.Errorf("UPGRADE while one is under way is answered by %s %+v", f.Kind(), f.Message)
+			return fmt.Errorf("UPGRADE while one is under way is answered by %s %+v", f.Kind(), f.Message)
+		}
+		return nil
+	})
+}
+
+// askBare asks the bare program for what a REPLY may be as long as.
+func (s *Signals) askBare(path string) error {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(eventPatience))
+	question := make([]byte, 100)
+	took, err := repeat(func() error {
+		if _, err := c.Write(question); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(c, question)
+		return err
+	})
+	s.BareAsked = append(s.BareAsked, took...)
+	return err
+}
+
+// repeat has a question answered again and again, for a burst, and returns how long each answer took.
+func repeat(question func() error) (took []time.Duration, err error) {
+	began := time.Now()
+	for last := began; last.Sub(began) < burst; {
+		if err := question(); err != nil {
+			return took, err
 		}
 		now := time.Now()
 		took = append(took, now.Sub(last))

@@ -26,6 +26,12 @@ const (
 // Address is where this process serves.
 func Address() string { return os.Args[1] }
 
+// What the bare program logs for a signal, and the socket in its directory at which it answers.
+const (
+	Told   = "told"
+	Socket = "bare.sock"
+)
+
 // Handler answers what the load asks; at /plain a hundred bytes; and at /mallocs the number of heap objects that this process
 // has allocated so far.
 func Handler() http.Handler {

@@ -44,6 +44,9 @@ func kept() *Subject {
 	return s
 }
 
+// Bare is a program that does nothing but answer signals and a socket. It is never upgraded.
+func Bare() *Subject { return goService("bare", "this Go", "", "bare", 0) }
+
 func tableflip() *Subject {
 	return goService("tableflip", "v1.2.3", "SIGHUP", "tableflip", syscall.SIGHUP)
 }

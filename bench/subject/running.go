@@ -180,6 +180,9 @@ func (r *Running) TakeoverSocket() string {
 	return filepath.Join(r.dir, "run", serviceName+".sock")
 }
 
+// Socket is the path of a bare program's.
+func (r *Running) Socket() string { return filepath.Join(r.dir, service.Socket) }
+
 // Kill kills those processes, by SIGKILL. What is not the subject's is left alone.
 func (r *Running) Kill(pids ...int) error {
 	var errs []error

@@ -5,11 +5,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/host/service"
 )
 
 // Run runs the command that args name, args[0] being the program, and returns its exit code. When ctx ends, or SIGINT or SIGTERM
@@ -27,52 +28,75 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	acted          bool // a command has begun: what is wrong from now on is not the parser's
+	acted          bool  // a command has begun: what is wrong from now on is not the parser's
+	denied         error // what an agent said that turned this user away, if the service itself is asked instead
 }
 
 func (a *app) root() *cli.Command {
 	root := &cli.Command{
-		Name:        "handover",
-		Usage:       "replace a running service by its next build with nothing lost",
-		Description: "NAME is the name of a service. Without it HANDOVER_NAME holds, and else the only service there is.\n\n" + exitHelp(),
-		Reader:      a.stdin, Writer: a.stdout, ErrWriter: a.stderr,
+		Name:  "handover",
+		Usage: "replace a running service by its next build with nothing lost",
+		Description: "NAME is the name of a service. Without it HANDOVER_NAME holds, and else the only service there is. The agent of the host is asked where one answers " +
+			"that keeps the service, else the service itself.\n\n" + exitHelp(),
+		Reader: a.stdin, Writer: a.stdout, ErrWriter: a.stderr,
 		HideVersion:    true,
 		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // Run reports it
 		OnUsageError:   func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err },
 		Suggest:        true,
-		Flags: []cli.Flag{&cli.StringFlag{
+		Flags: append([]cli.Flag{&cli.StringFlag{
 			Name: "runtime-dir", Usage: "where takeover sockets lie", Sources: cli.EnvVars("HANDOVER_RUNTIME_DIR"),
 			DefaultText: "as for the service: $XDG_RUNTIME_DIR/handover, /run/handover for root, else handover-UID in the temporary directory",
-		}},
+		}}, agentFlags()...),
 		Commands: []*cli.Command{
-			a.run(), a.upgrade(), a.status(), a.rollback(), a.stop(), a.doctor(), a.demo(), a.version(),
+			a.run(), a.upgrade(), a.status(), a.rollback(), a.stop(),
+			a.agent(), a.services(), a.top(), a.plan(), a.promote(), a.abort(), a.pause(), a.resume(), a.start(), a.history(), a.logs(),
+			a.release(), a.audit(), a.doctor(), a.demo(), a.version(),
 		},
 		Action:                          a.none,
 		EnableShellCompletion:           true,
 		ConfigureShellCompletionCommand: func(c *cli.Command) { c.Hidden = false },
 	}
 	for _, c := range root.Commands {
-		c.OnUsageError, c.HideHelpCommand = root.OnUsageError, true
-		action := c.Action
-		c.Action = func(ctx context.Context, c *cli.Command) error {
-			a.acted = true
-			if c.Name != keeps {
-				var stop context.CancelFunc
-				ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-				defer stop()
-			}
-			return action(ctx, c)
-		}
+		a.prepare(c, root.OnUsageError)
 	}
 	return root
 }
 
-// keeps is the command that obeys signals itself: heard twice, one would be a second wish to end, which shortens a drain.
-const keeps = "run"
+// prepare gives a command, and those below it, what all commands have.
+func (a *app) prepare(c *cli.Command, onUsageError cli.OnUsageErrorFunc) {
+	c.OnUsageError, c.HideHelpCommand = onUsageError, true
+	action := c.Action
+	c.Action = func(ctx context.Context, c *cli.Command) error {
+		a.acted = true
+		if c.Name != keeps && c.Name != keepsAll {
+			var stop context.CancelFunc
+			ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+			defer stop()
+		}
+		return action(ctx, c)
+	}
+	if len(c.Commands) == 0 { // else what stands before --help is taken for a command
+		c.CommandNotFound = func(_ context.Context, c *cli.Command, _ string) {
+			cli.HelpPrinter(a.stdout, cli.CommandHelpTemplate, c)
+		}
+	}
+	for _, below := range c.Commands {
+		a.prepare(below, onUsageError)
+	}
+}
 
-// none is a command line without a command.
+// keeps and keepsAll are the commands that obey signals themselves: heard twice, one would be a second wish to end, which shortens a drain.
+const (
+	keeps    = "run"
+	keepsAll = "agent"
+)
+
+// none is a command line without a command, or without the command below one that has several.
 func (a *app) none(_ context.Context, c *cli.Command) error {
 	if !c.Args().Present() {
+		if c.Root() != c {
+			return cli.ShowSubcommandHelp(c)
+		}
 		return cli.ShowRootCommandHelp(c)
 	}
 	unknown := c.Args().First()
@@ -98,8 +122,8 @@ func nothing(c *cli.Command) error {
 	return nil
 }
 
-// service is the name of the service that is meant; empty if it is the only one.
-func service(c *cli.Command) (string, error) {
+// named is the name of the service that is meant; empty if it is the only one.
+func named(c *cli.Command) (string, error) {
 	name, err := one(c, "service")
 	if name == "" {
 		name = os.Getenv("HANDOVER_NAME")
@@ -108,12 +132,13 @@ func service(c *cli.Command) (string, error) {
 }
 
 // dial reaches the service that is meant.
-func dial(ctx context.Context, c *cli.Command) (*control.Client, error) {
-	name, err := service(c)
+func (a *app) dial(ctx context.Context, c *cli.Command) (*service.Client, error) {
+	name, err := named(c)
 	if err != nil {
 		return nil, err
 	}
-	return control.Dial(ctx, c.String("runtime-dir"), name)
+	client, err := service.Dial(ctx, c.String("runtime-dir"), name)
+	return client, a.denial(err)
 }
 
 // complete suggests the names of services, where an argument may be one.
@@ -122,11 +147,13 @@ func (a *app) complete(ctx context.Context, c *cli.Command) {
 	if c.Args().Present() {
 		return
 	}
-	names, err := control.Names(c.String("runtime-dir"))
+	names, err := service.Names(c.String("runtime-dir"))
 	if err != nil {
-		return // a completion has nowhere to say so
+		names = nil // a completion has nowhere to say so
 	}
-	for _, name := range names {
+	names = append(names, namesOf(ctx, c)...)
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		_, _ = io.WriteString(a.stdout, name+"\n")
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/handover-go/handover/host/audit"
 	"github.com/handover-go/handover/host/cli"
 	"github.com/handover-go/handover/host/internal/fake"
 )
@@ -32,10 +34,18 @@ func TestCommandLine(t *testing.T) {
 			e.Setenv("HANDOVER_RUNTIME_DIR", dir)
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process rests for a second after its end
 			e.Setenv("HANDOVER_STATE_DIR", filepath.Join(e.WorkDir, "state"))
+			agent := new(*fake.Agent)
+			e.Values[agentKey{}] = agent
+			e.Defer(func() {
+				if *agent != nil {
+					_ = (*agent).Close()
+				}
+			})
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fake": startFake, "abandon": abandon, "exits": exits, "timeless": timeless,
+			"fake": startFake, "abandon": abandon, "exits": exits, "timeless": timeless, "audited": audited,
+			"fakeagent": startAgent,
 		},
 	})
 }
@@ -47,9 +57,42 @@ func startFake(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(s.Close)
 }
 
+// fakeagent SCRIPT has a fake agent answer until the script ends; the one that answers already goes by SCRIPT from now on.
+func startAgent(ts *testscript.TestScript, _ bool, args []string) {
+	agent := ts.Value(agentKey{}).(**fake.Agent)
+	var err error
+	if *agent == nil {
+		*agent, err = fake.StartAgent(ts.Getenv("HANDOVER_RUNTIME_DIR"), args[0])
+	} else {
+		err = (*agent).Become(args[0])
+	}
+	ts.Check(err)
+}
+
+type agentKey struct{}
+
 // abandon NAME leaves a socket at which nobody answers.
 func abandon(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(fake.Abandon(ts.Getenv("HANDOVER_RUNTIME_DIR"), args[0]))
+}
+
+// audited FILE N appends so many records to the log at FILE.
+func audited(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o700))
+	log, err := audit.Open(ts.MkAbs(args[0]), audit.Options{})
+	ts.Check(err)
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for i := range n {
+		_, err := log.Append(audit.Record{
+			At:      time.Date(2026, 11, 22, 10, 0, i, 0, time.UTC),
+			Who:     audit.Who{Role: "viewer", Peer: &audit.Peer{UID: 1000, GID: 1000, PID: 4711}},
+			What:    audit.What{Method: "POST", Route: "/v1/services/{name}/upgrade", Service: "shop", Args: map[string]string{"release": "1.2.\x1b[2J"}},
+			Outcome: audit.Outcome{Status: 403, Code: "denied"},
+		})
+		ts.Check(err)
+	}
+	ts.Check(log.Close())
 }
 
 // exits CODE ARGS... runs handover, which must end with that code.

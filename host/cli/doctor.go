@@ -12,8 +12,8 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/handover-go/handover/host/control"
 	"github.com/handover-go/handover/host/doctor"
+	"github.com/handover-go/handover/host/service"
 	"github.com/handover-go/handover/internal/platform"
 )
 
@@ -28,7 +28,7 @@ func (a *app) doctor() *cli.Command {
 		},
 		ShellComplete: a.complete,
 		Action: func(ctx context.Context, c *cli.Command) error {
-			name, err := service(c)
+			name, err := named(c)
 			if err != nil {
 				return err
 			}
@@ -36,7 +36,7 @@ func (a *app) doctor() *cli.Command {
 				UID: os.Geteuid(), PID: os.Getpid(), TempDir: os.TempDir(), NotifySocket: os.Getenv("NOTIFY_SOCKET"),
 				Supported: platform.Supported, NoExec: platform.NoExec, Unit: showUnit,
 			}
-			if h.RuntimeDir, err = control.RuntimeDir(c.String("runtime-dir")); err != nil {
+			if h.RuntimeDir, err = service.RuntimeDir(c.String("runtime-dir")); err != nil {
 				return err
 			}
 			if h.StateDir, err = stateDir(c.String("state-dir")); err != nil {
@@ -87,11 +87,11 @@ const patience = 3 * time.Second
 func askAll(ctx context.Context, dir, name string) ([]doctor.Service, error) {
 	names := []string{name}
 	if name == "" {
-		names, _ = control.Names(dir)
+		names, _ = service.Names(dir)
 	}
 	var all []doctor.Service
 	for _, n := range names {
-		path, err := control.SocketPath(dir, n)
+		path, err := service.SocketPath(dir, n)
 		if err != nil {
 			path = "" // too long: the doctor measures it too
 		}

@@ -8,7 +8,11 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/handover-go/handover/host/agent"
+	"github.com/handover-go/handover/host/agent/config"
 	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/host/release"
+	"github.com/handover-go/handover/host/service"
 	"github.com/handover-go/handover/keeper/preflight"
 )
 
@@ -52,16 +56,48 @@ var failures = []struct {
 	next string
 }{
 	{preflight.ErrUnfit, exitVerification, "give a build that runs on this host; the service was not asked"},
-	{control.ErrVerification, exitVerification, "give a build that runs on this host; the service goes on as it was"},
-	{control.ErrResumed, exitResumed, "the build before serves again; see the log of the service for what the new one did wrong, mend it and upgrade again"},
-	{control.ErrBusy, exitError, `follow it by "handover status --watch", and ask again when it is over`},
-	{control.ErrDenied, exitDenied, "ask as the user of the service or as root, and see that the service is running and not ending"},
-	{control.ErrDeadline, exitDeadline, `see "handover status" for how it stands, and the log of the service for what takes so long`},
-	{control.ErrAborted, exitAborted, "the service goes on as it was; see its log for what the new build did wrong, mend it and upgrade again"},
-	{control.ErrNobody, exitError, `start the service, with HANDOVER_NAME set to its name; "handover doctor" finds what is in the way`},
-	{control.ErrNoService, exitError, "start a service with HANDOVER_NAME set, or name its directory by --runtime-dir or HANDOVER_RUNTIME_DIR"},
-	{control.ErrLost, exitError, `see "handover status" for how it stands, and the log of the service`},
-	{control.ErrUnsupported, exitError, `use a "handover" of the version of the service; "handover version" tells this one's`},
+	{service.ErrVerification, exitVerification, "give a build that runs on this host; the service goes on as it was"},
+	{release.ErrManifest, exitVerification, `give the artifact of this service with the manifest that "handover release sign" has made; the host is as it was`},
+	{release.ErrSignature, exitVerification, "have the artifact signed by a key that this host trusts, or put its public key among those of --keys; the host is as it was"},
+	{release.ErrDigest, exitVerification, "fetch the artifact again, and its manifest, from where it was signed; the host is as it was"},
+	{release.ErrOlder, exitVerification, "give a newer version, or --allow-older; the host is as it was"},
+	{release.ErrExpired, exitVerification, "have it signed anew, and see that the clock is right; the host is as it was"},
+	{release.ErrUnsafe, exitVerification, "pack the artifact anew, with plain files and links within it only; the host is as it was"},
+	{release.ErrTooLarge, exitVerification, "make the artifact smaller, or give a larger --max-size; the host is as it was"},
+	{release.ErrNoSpace, exitVerification, `make room: "handover release prune" removes what nobody needs; the host is as it was`},
+	{release.ErrNotWritable, exitVerification, "mend the directory, or name another by --dir; the host is as it was"},
+	{release.ErrNotFound, exitError, `"handover release list NAME" shows those that there are`},
+	{release.ErrAmbiguous, exitError, "give more of its name"},
+	{release.ErrDamaged, exitError, `"handover release add" replaces a release that is damaged`},
+	{release.ErrBusy, exitError, "ask again when the other has ended"},
+	{service.ErrResumed, exitResumed, "the build before serves again; see the log of the service for what the new one did wrong, mend it and upgrade again"},
+	{service.ErrBusy, exitError, `follow it by "handover status --watch", and ask again when it is over`},
+	{service.ErrDenied, exitDenied, "ask as the user of the service or as root, and see that the service is running and not ending"},
+	{service.ErrDeadline, exitDeadline, `see "handover status" for how it stands, and the log of the service for what takes so long`},
+	{service.ErrAborted, exitAborted, "the service goes on as it was; see its log for what the new build did wrong, mend it and upgrade again"},
+	{service.ErrNobody, exitError, `start the service, with HANDOVER_NAME set to its name; "handover doctor" finds what is in the way`},
+	{service.ErrNoService, exitError, "start a service with HANDOVER_NAME set, or name its directory by --runtime-dir or HANDOVER_RUNTIME_DIR"},
+	{service.ErrLost, exitError, `see "handover status" for how it stands, and the log of the service`},
+	{service.ErrUnsupported, exitError, `use a "handover" of the version of the service; "handover version" tells this one's`},
+	{control.ErrDenied, exitDenied, "ask as a user who has the role"},
+	{control.ErrRefused, exitVerification, "give a release that this host accepts; the service goes on as it was"},
+	{control.ErrResumed, exitResumed, "the build before serves again; see the log of the service for what the new one did wrong"},
+	{control.ErrReturned, exitResumed, "the release before serves again; see the log of the service for what the new one did wrong"},
+	{control.ErrAborted, exitAborted, "the service goes on as it was"},
+	{control.ErrVetoed, exitAborted, "ask whoever runs the hook; the service goes on as it was"},
+	{control.ErrDeadline, exitDeadline, "look at the service for how it stands"},
+	{control.ErrInvalid, exitUsage, "see --help after the command"},
+	{control.ErrUnknownService, exitError, `"handover services" shows those that the agent keeps`},
+	{control.ErrUnknownRelease, exitError, `"handover release list NAME" shows those that there are`},
+	{control.ErrUnknownUpgrade, exitError, `"handover history" shows those that there were`},
+	{control.ErrNoRoute, exitError, `use an agent of the version of this "handover"; "handover agent status" tells its own`},
+	{control.ErrBusy, exitError, `"handover status" shows what is under way; wait until it is over, or end it by "handover abort"`},
+	{control.ErrConflict, exitError, `see "handover status" for how the service stands`},
+	{control.ErrUnsupported, exitError, "use an agent and a keeper of a later version"},
+	{control.ErrUnavailable, exitError, "ask again when the agent is back; what was begun goes on"},
+	{control.ErrNoAgent, exitError, "start the agent, or name its address by --agent"},
+	{control.ErrFailed, exitError, `see "handover status", and the log of the agent`},
+	{agent.ErrAgentRuns, exitError, "stop the agent first, and the socket by which systemd would start it again"},
 	{context.Canceled, exitError, `interrupted: what was asked for goes on; see "handover status"`},
 }
 
@@ -87,7 +123,7 @@ func (q quietly) Error() string { return fmt.Sprintf("exit code %d", q.code) }
 // judge is how a command ends that returned err, and what its user can do next.
 func judge(err error) (code int, next string) {
 	code, next = exitError, `see "handover doctor" for what is in the way on this host`
-	var ambiguous *control.AmbiguousError
+	var ambiguous *service.AmbiguousError
 	if errors.As(err, &ambiguous) {
 		return exitUsage, "give one of these names, or set HANDOVER_NAME"
 	}
@@ -95,6 +131,19 @@ func judge(err error) (code int, next string) {
 		if errors.Is(err, f.is) {
 			code, next = f.code, f.next
 			break
+		}
+	}
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		return exitUsage, `mend the file; "handover agent check" tells when it is right`
+	}
+	var answer *control.Error
+	if errors.As(err, &answer) && answer.Next != "" && !strings.Contains(answer.Next, "/v1/") { // a route is no advice at a command line
+		next = answer.Next
+	}
+	if errors.Is(err, control.ErrAborted) || errors.Is(err, control.ErrResumed) || errors.Is(err, control.ErrReturned) {
+		if answer != nil && answer.Upgrade != nil {
+			next += fmt.Sprintf(`: "handover logs %s", "handover history %[1]s -o json"`, harmless(answer.Upgrade.Service))
 		}
 	}
 	if own := (failure{}); errors.As(err, &own) {

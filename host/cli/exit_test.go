@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/handover-go/handover/host/agent/config"
 	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/host/service"
 	"github.com/handover-go/handover/internal/wire"
 )
 
@@ -43,18 +45,35 @@ func TestReadmeHasTheExitCodesAndTheCommands(t *testing.T) {
 
 func TestTheMoreSpecialErrorDecides(t *testing.T) {
 	for want, err := range map[int]error{
-		exitResumed:      &control.Refusal{Outcome: "resumed", Code: wire.CodeDeadline},
-		exitDeadline:     &control.Refusal{Outcome: "aborted", Code: wire.CodeDeadline},
-		exitAborted:      &control.Refusal{Outcome: "aborted", Code: wire.CodeUnsupported},
-		exitVerification: &control.Refusal{Outcome: "aborted", Code: wire.CodeVerification},
-		exitDenied:       fmt.Errorf("reach service: %w", control.ErrDenied),
-		exitUsage:        &control.AmbiguousError{Dir: "/run/handover", Names: []string{"a", "b"}},
-		exitUnknown:      failure{control.ErrDenied, "", exitUnknown},
+		exitResumed:      &service.Refusal{Outcome: "resumed", Code: wire.CodeDeadline},
+		exitDeadline:     &service.Refusal{Outcome: "aborted", Code: wire.CodeDeadline},
+		exitAborted:      &service.Refusal{Outcome: "aborted", Code: wire.CodeUnsupported},
+		exitVerification: &service.Refusal{Outcome: "aborted", Code: wire.CodeVerification},
+		exitDenied:       fmt.Errorf("reach service: %w", service.ErrDenied),
+		exitUsage:        &service.AmbiguousError{Dir: "/run/handover", Names: []string{"a", "b"}},
+		exitUnknown:      failure{service.ErrDenied, "", exitUnknown},
 		exitError:        fmt.Errorf("upgrade: %w", context.Canceled),
 	} {
 		if code, _ := judge(fmt.Errorf("outer: %w", err)); code != want {
 			t.Errorf("%v: exit code %d, want %d", err, code, want)
 		}
+	}
+	for is, want := range map[error]int{
+		control.ErrDenied: exitDenied, control.ErrRefused: exitVerification, control.ErrReturned: exitResumed, control.ErrResumed: exitResumed,
+		control.ErrAborted: exitAborted, control.ErrDeadline: exitDeadline, control.ErrNoAgent: exitError, control.ErrBusy: exitError,
+	} {
+		if code, next := judge(fmt.Errorf("outer: %w", is)); code != want || next == "" {
+			t.Errorf("%v: exit code %d, want %d, %q", is, code, want, next)
+		}
+	}
+	if code, next := judge(&control.Error{Code: "denied", Message: "denied: no", Next: "ask Bob"}); code != exitDenied || next != "ask Bob" {
+		t.Errorf("exit code %d, %q", code, next)
+	}
+	if _, next := judge(&control.Error{Code: "unknown-service", Next: "see GET /v1/services"}); strings.Contains(next, "/v1/") {
+		t.Errorf("a route is given as advice: %q", next)
+	}
+	if code, next := judge(fmt.Errorf("run: %w", config.Faults{{File: "agent.yaml"}})); code != exitUsage || next == "" {
+		t.Errorf("exit code %d, %q", code, next)
 	}
 	if code, next := judge(errors.New("unheard of")); code != exitError || next == "" {
 		t.Errorf("exit code %d, %q", code, next)

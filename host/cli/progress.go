@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/host/service"
 )
 
 // ending says how a handover ended, for people.
-func ending(r control.Result) (text string) {
+func ending(r service.Result) (text string) {
 	switch r.Outcome {
 	case "final":
 		text = fmt.Sprintf("generation %d pid %d serves", r.Generation, r.PID)
@@ -40,11 +39,11 @@ func ending(r control.Result) (text string) {
 // mute shows nothing.
 type mute struct{}
 
-func (mute) state(control.State)       {}
+func (mute) state(service.State)       {}
 func (mute) left(int, int)             {}
 func (mute) tick()                     {}
 func (mute) began(uint32)              {}
-func (mute) end(control.Result, error) {}
+func (mute) end(service.Result, error) {}
 
 // lines shows a handover in plain lines, one for each state.
 type lines struct {
@@ -58,7 +57,7 @@ func (l *lines) line(word, text string) {
 	fmt.Fprintf(l.w, "%-8s  %-10s  %s\n", short(time.Since(l.startedAt)), word, text)
 }
 
-func (l *lines) state(s control.State) {
+func (l *lines) state(s service.State) {
 	text := fmt.Sprintf("generation %d pid %d, %s", s.Generation, s.PID, counted(s.Connections, "connection"))
 	if s.Reason != "" {
 		text += ": " + s.Reason
@@ -71,7 +70,7 @@ func (l *lines) tick()         {}
 
 func (l *lines) began(attempt uint32) { l.line("begun", fmt.Sprintf("attempt %d", attempt)) }
 
-func (l *lines) end(r control.Result, _ error) {
+func (l *lines) end(r service.Result, _ error) {
 	if text := ending(r); text != "" {
 		l.line(r.Outcome, text)
 	}
@@ -85,7 +84,7 @@ type block struct {
 	now       func() time.Time
 	startedAt time.Time
 
-	present     control.State // of the generation that hands over
+	present     service.State // of the generation that hands over
 	since       time.Time
 	connections int
 	drawn       bool // the line below is the present state's
@@ -100,7 +99,7 @@ func newBlock(w io.Writer, width func() int) *block {
 
 // state shows a state. A keeper tells those of the successor too: they stand between, and the generation that hands over keeps the
 // line below.
-func (b *block) state(s control.State) {
+func (b *block) state(s service.State) {
 	if b.present.State != "" && s.PID != b.present.PID {
 		b.erase()
 		b.put("", b.now(), s.State, fmt.Sprintf("generation %d: %s", s.Generation, explain(s.State).text), "\n")
@@ -126,7 +125,7 @@ func (b *block) began(attempt uint32) {
 	b.put("", b.now(), "begun", fmt.Sprintf("attempt %d", attempt), "\n")
 }
 
-func (b *block) end(r control.Result, err error) {
+func (b *block) end(r service.Result, err error) {
 	b.settle()
 	text := ending(r)
 	switch {
@@ -174,19 +173,11 @@ func (b *block) erase() {
 
 // put writes one line, cut to the terminal's width: one that wraps could not be redrawn.
 func (b *block) put(colour string, at time.Time, word, text, end string) {
-	line := []rune(strings.Map(printable, fmt.Sprintf("%8s  %-10s  %s", short(at.Sub(b.startedAt)), word, text)))
+	line := []rune(harmless(fmt.Sprintf("%8s  %-10s  %s", short(at.Sub(b.startedAt)), word, text)))
 	line = line[:min(len(line), max(b.width()-1, 0))]
 	if colour == "" || !b.colour {
 		fmt.Fprint(b.w, string(line)+end)
 		return
 	}
 	fmt.Fprint(b.w, colour+string(line)+"\x1b[0m"+end)
-}
-
-// printable keeps a reason that a service gives from steering the terminal.
-func printable(r rune) rune {
-	if r < ' ' || r == 0x7f {
-		return ' '
-	}
-	return r
 }

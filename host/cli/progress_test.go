@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/host/service"
 )
 
 // onScreen shows a handover that fails, one second a call, and returns all that was written.
@@ -19,13 +19,13 @@ func onScreen(width int) string {
 	now := b.startedAt
 	b.now = func() time.Time { return now }
 	for _, step := range []func(){
-		func() { b.state(control.State{State: "awaiting", PID: 7, Connections: 2}) },
+		func() { b.state(service.State{State: "awaiting", PID: 7, Connections: 2}) },
 		func() { b.tick() },
-		func() { b.state(control.State{State: "probation", PID: 7, Connections: 310}) },
-		func() { b.state(control.State{State: "proving", PID: 8, Generation: 4, Connections: 99}) },
+		func() { b.state(service.State{State: "probation", PID: 7, Connections: 310}) },
+		func() { b.state(service.State{State: "proving", PID: 8, Generation: 4, Connections: 99}) },
 		func() { b.left(8, 500); b.left(7, 1) },
 		func() {
-			b.end(control.Result{Outcome: "resumed", Generation: 3, PID: 7, Lost: 1, Total: 4 * time.Second}, errors.New("taken back"))
+			b.end(service.Result{Outcome: "resumed", Generation: 3, PID: 7, Lost: 1, Total: 4 * time.Second}, errors.New("taken back"))
 		},
 	} {
 		step()
@@ -83,8 +83,8 @@ func TestLineNeverExceedsTheTerminal(t *testing.T) {
 func TestReasonCannotSteerTheTerminal(t *testing.T) {
 	var out bytes.Buffer
 	b := newBlock(&out, func() int { return 200 })
-	b.state(control.State{State: "aborting", Reason: "\x1b]0;owned\a"})
-	b.end(control.Result{}, errors.New("aborted"))
+	b.state(service.State{State: "aborting", Reason: "\x1b]0;owned\a"})
+	b.end(service.Result{}, errors.New("aborted"))
 	if strings.Contains(out.String(), "\x1b]") {
 		t.Errorf("%q", out.String())
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/handover-go/handover/internal/takeover"
+	"github.com/handover-go/handover/keeper"
 )
 
 // RunOptions are what "handover run" was given. Zero means that the default of the keeper holds.
@@ -20,11 +21,16 @@ type RunOptions struct {
 	Command        []string
 	Env            []string // added to the environment of the service, KEY=value
 	Listen         []Listen // for a service that does not embed handover
+	Strategy       string   // how that is replaced
+	StopSignal     string   // by its name; empty: that of the strategy
 	Health         string   // path of a request whose answer says whether the service is well; empty: none
+	HealthTLS      bool
 	HealthInterval time.Duration
 	HealthTimeout  time.Duration
 	HealthFailures int    // in a row
 	StateDir       string // where builds are kept
+	Limits         []keeper.Limit
+	Output         string // a directory of files, or journald:NAME
 	RuntimeDir     string // as given
 	Logger         *slog.Logger
 	Stdin          io.Reader
@@ -50,11 +56,16 @@ func runFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` of the service", DefaultText: "that of the command", Sources: cli.EnvVars("HANDOVER_NAME"), Validator: takeover.CheckName},
 		&cli.StringSliceFlag{Name: "listen", Usage: "listen at `ADDR`, HOST:PORT or a path, for a service that does not embed handover; may be given again", Sources: cli.EnvVars("HANDOVER_LISTEN")},
+		&cli.StringFlag{Name: "strategy", Usage: "how such a service is replaced: by starting the next one beside it, or, nginx, by its own master", DefaultText: "the next one is started beside it", Sources: cli.EnvVars("HANDOVER_STRATEGY"), Validator: strategy},
+		&cli.StringFlag{Name: "stop-signal", Usage: "`SIGNAL` by which such a service is told to end, as QUIT", DefaultText: "TERM; for nginx QUIT", Sources: cli.EnvVars("HANDOVER_STOP_SIGNAL"), Validator: stopSignal},
 		&cli.StringFlag{Name: "health", Usage: "`PATH` of a request whose answer says whether the service is well", Sources: cli.EnvVars("HANDOVER_HEALTH"), Validator: healthPath},
+		&cli.BoolFlag{Name: "health-tls", Usage: "ask in HTTPS; the certificate is not verified, as the other end is known", Sources: cli.EnvVars("HANDOVER_HEALTH_TLS")},
 		&cli.DurationFlag{Name: "health-interval", Usage: "the time between two such requests", DefaultText: keepers, Sources: cli.EnvVars("HANDOVER_HEALTH_INTERVAL"), Validator: positive},
 		&cli.DurationFlag{Name: "health-timeout", Usage: "how long the answer may take", DefaultText: keepers, Sources: cli.EnvVars("HANDOVER_HEALTH_TIMEOUT"), Validator: positive},
 		&cli.IntFlag{Name: "health-failures", Usage: "how many in a row make it unwell", DefaultText: keepers, Sources: cli.EnvVars("HANDOVER_HEALTH_FAILURES"), Validator: atLeastOne},
 		&cli.StringFlag{Name: "state-dir", Usage: "`DIR` where builds are kept", DefaultText: "$STATE_DIRECTORY, or handover/NAME in the user's own", Sources: cli.EnvVars("HANDOVER_STATE_DIR")},
+		&cli.StringFlag{Name: "output", Usage: "`DIR` in which each process of the service has a file for what it writes, or journald:NAME", DefaultText: "the keeper's own", Sources: cli.EnvVars("HANDOVER_RUN_OUTPUT")},
+		&cli.StringSliceFlag{Name: "limit", Usage: "`RESOURCE=SOFT[:HARD]` for each process of the service, as nofile=1024:4096, of numbers or unlimited; may be given again", Sources: cli.EnvVars("HANDOVER_LIMIT")},
 		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json", Sources: cli.EnvVars("HANDOVER_LOG_FORMAT"), Validator: logFormat},
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error", Sources: cli.EnvVars("HANDOVER_LOG_LEVEL"), Validator: logLevel},
 	}
@@ -114,7 +125,8 @@ func (a *app) runService(ctx context.Context, c *cli.Command) error {
 
 func (a *app) runOptions(c *cli.Command) (RunOptions, error) {
 	o := RunOptions{
-		Name: c.String("name"), Command: c.Args().Slice(), StateDir: c.String("state-dir"), Health: c.String("health"), HealthInterval: c.Duration("health-interval"),
+		Name: c.String("name"), Command: c.Args().Slice(), StateDir: c.String("state-dir"), Output: c.String("output"),
+		Strategy: c.String("strategy"), StopSignal: c.String("stop-signal"), Health: c.String("health"), HealthTLS: c.Bool("health-tls"), HealthInterval: c.Duration("health-interval"),
 		HealthTimeout: c.Duration("health-timeout"), HealthFailures: c.Int("health-failures"), RuntimeDir: c.String("runtime-dir"),
 		Logger: a.logger(c.String("log-format"), c.String("log-level")), Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr,
 	}
@@ -128,8 +140,22 @@ func (a *app) runOptions(c *cli.Command) (RunOptions, error) {
 		}
 		o.Listen = append(o.Listen, l)
 	}
+	for _, text := range c.StringSlice("limit") {
+		l, err := keeper.ParseLimit(text)
+		if err != nil {
+			return o, usageError{fmt.Errorf("run: %w", err)}
+		}
+		o.Limits = append(o.Limits, l)
+	}
+	if len(o.Listen) == 0 {
+		for _, f := range []string{"strategy", "stop-signal"} {
+			if c.IsSet(f) {
+				return o, wrongUse("run: --%s needs --listen", f)
+			}
+		}
+	}
 	if o.Health == "" {
-		for _, f := range []string{"health-interval", "health-timeout", "health-failures"} {
+		for _, f := range []string{"health-tls", "health-interval", "health-timeout", "health-failures"} {
 			if c.IsSet(f) {
 				return o, wrongUse("run: --%s needs --health", f)
 			}
@@ -185,6 +211,21 @@ func healthPath(s string) error {
 		return fmt.Errorf("health path %q: give the path of a request, such as /healthz", s)
 	}
 	return nil
+}
+
+func strategy(s string) error {
+	if s != "" && s != keeper.Nginx {
+		return fmt.Errorf("strategy %q: give %s, or none", s, keeper.Nginx)
+	}
+	return nil
+}
+
+func stopSignal(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := keeper.ParseSignal(s)
+	return err
 }
 
 func positive(d time.Duration) error {

@@ -5,52 +5,43 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/host/service"
 	"github.com/handover-go/handover/internal/wire"
 )
 
 func (a *app) status() *cli.Command {
 	return &cli.Command{
 		Name: "status", ArgsUsage: "[NAME]", Usage: "say how a service is",
-		Description: "Exit code 0 means that the service is active, 3 that it is inactive: nobody answers for it, or it does not serve yet or " +
-			"any more. 4 means that it cannot be found out.\n\n" +
+		Description: "Where an agent answers that keeps the service, it is asked, and shows all of its services when none is named. Exit code 0 means that the service " +
+			"is active, 3 that it is inactive: nobody answers for it, or it does not serve yet or any more. 4 means that it cannot be found out.\n\n" +
 			"With --watch it is asked again and again, until interrupted. A terminal is redrawn; elsewhere a line, or with -o json an " +
 			"object on a line, tells each change.",
-		Flags: []cli.Flag{
-			outputFlag("table"),
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "ask again and again, until interrupted"},
-			&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "how long to wait between two questions", Validator: atLeastTick},
-		},
+		Flags:         append([]cli.Flag{outputFlag("table")}, watchFlags()...),
 		ShellComplete: a.complete,
 		Action: func(ctx context.Context, c *cli.Command) error {
-			name, err := service(c)
+			look, err := a.lookFor(ctx, c)
 			if err != nil {
 				return err
 			}
-			if c.Bool("watch") {
-				return a.watchStatus(ctx, c, name)
-			}
-			s, err := ask(ctx, c.String("runtime-dir"), name)
-			if err != nil {
-				return err
-			}
-			if asJSON(c) {
-				err = writeJSON(a.stdout, s)
-			} else {
-				err = s.table(a.stdout)
-			}
-			if err == nil && !s.Active {
-				err = quietly{exitInactive}
-			}
-			return err
+			return a.show(ctx, c, look)
 		},
+	}
+}
+
+// watchFlags are those of a command that can look again and again.
+func watchFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "ask again and again, until interrupted"},
+		&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "how long to wait between two questions", Validator: atLeastTick},
 	}
 }
 
@@ -61,26 +52,81 @@ func atLeastTick(d time.Duration) error {
 	return nil
 }
 
+// sight is what was seen of a service, or of all.
+type sight interface {
+	up() bool
+	same(before sight) bool // nothing has changed but the time
+	line(io.Writer, time.Time) error
+	table(io.Writer) error
+}
+
+// lookFor finds out who is to be asked for what: the agent for all its services or for one, or the service itself.
+func (a *app) lookFor(ctx context.Context, c *cli.Command) (func(context.Context) (sight, error), error) {
+	name, err := named(c)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		client, byName, err := findAgent(c)
+		if err != nil {
+			return nil, err
+		}
+		if client != nil {
+			look := func(ctx context.Context) (sight, error) { return lookAround(ctx, client) }
+			if all, err := look(ctx); byName || err == nil && len(all.(roster)) > 0 {
+				return look, nil
+			}
+			client.Close()
+		}
+	} else if client, name, err := a.keptBy(ctx, c); err != nil {
+		_, next := judge(err)
+		return nil, failure{err, next, exitUnknown}
+	} else if client != nil {
+		return func(ctx context.Context) (sight, error) { return lookAt(ctx, client, name) }, nil
+	}
+	return func(ctx context.Context) (sight, error) { return ask(ctx, c.String("runtime-dir"), name) }, nil
+}
+
+// show shows what is seen, once or until it is interrupted.
+func (a *app) show(ctx context.Context, c *cli.Command, look func(context.Context) (sight, error)) error {
+	if c.Bool("watch") {
+		return a.watch(ctx, c, look)
+	}
+	s, err := look(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON(c) {
+		err = writeJSON(a.stdout, s)
+	} else {
+		err = s.table(a.stdout)
+	}
+	if err == nil && !s.up() {
+		err = quietly{exitInactive}
+	}
+	return err
+}
+
 // condition is how a service is. Its keys are those of a status on the wire, where there is one.
 type condition struct {
 	Service string `json:"service,omitempty"`
 	Active  bool   `json:"active"`
 	Reason  string `json:"reason,omitempty"` // why it is inactive, if it said nothing itself
-	*control.Status
+	*service.Status
 }
 
 // ask finds out how a service is. That nobody answers is an answer; an error means that it cannot be found out.
 func ask(ctx context.Context, runtimeDir, name string) (condition, error) {
-	c, err := control.Dial(ctx, runtimeDir, name)
-	if errors.Is(err, control.ErrNobody) || errors.Is(err, control.ErrNoService) {
+	c, err := service.Dial(ctx, runtimeDir, name)
+	if errors.Is(err, service.ErrNobody) || errors.Is(err, service.ErrNoService) {
 		return condition{Service: name, Reason: err.Error()}, nil
 	}
-	var status *control.Status
+	var status *service.Status
 	if err == nil {
 		defer c.Close()
 		status, err = c.Status(ctx)
 	}
-	var ambiguous *control.AmbiguousError
+	var ambiguous *service.AmbiguousError
 	if err == nil {
 		return condition{Service: c.Name(), Active: explain(status.State).active, Status: status}, nil
 	} else if !errors.As(err, &ambiguous) {
@@ -93,16 +139,16 @@ func ask(ctx context.Context, runtimeDir, name string) (condition, error) {
 // maxLost is how many conversations in a row may break off: a generation that hands over and leaves may have begun one.
 const maxLost = 2
 
-// watchStatus shows the service until ctx ends, which is the usual end.
-func (a *app) watchStatus(ctx context.Context, c *cli.Command, name string) error {
+// watch shows what is seen until ctx ends, which is the usual end.
+func (a *app) watch(ctx context.Context, c *cli.Command, look func(context.Context) (sight, error)) error {
 	again := time.NewTicker(c.Duration("interval"))
 	defer again.Stop()
 	_, redraw := terminal(a.stdout)
-	var before condition
+	var before sight
 	lost := 0
 	for {
-		s, err := ask(ctx, c.String("runtime-dir"), name)
-		if errors.Is(err, control.ErrLost) && lost < maxLost {
+		s, err := look(ctx)
+		if errors.Is(err, service.ErrLost) && lost < maxLost {
 			lost++
 			s, err = before, nil
 		} else {
@@ -113,10 +159,12 @@ func (a *app) watchStatus(ctx context.Context, c *cli.Command, name string) erro
 			return nil
 		case err != nil:
 			return err
+		case s == nil:
+			// nothing was seen yet
 		case redraw && !asJSON(c):
 			fmt.Fprint(a.stdout, "\x1b[H\x1b[J")
 			err = s.table(a.stdout)
-		case !s.differs(before):
+		case before != nil && s.same(before):
 			// nothing to tell
 		case asJSON(c):
 			err = writeLine(a.stdout, s)
@@ -135,8 +183,9 @@ func (a *app) watchStatus(ctx context.Context, c *cli.Command, name string) erro
 	}
 }
 
-// differs reports whether there is news: that time passes is none.
-func (s condition) differs(before condition) bool {
+func (s condition) up() bool { return s.Active }
+
+func (s condition) same(before sight) bool {
 	still := func(c condition) condition {
 		if c.Status != nil {
 			copied := *c.Status
@@ -145,7 +194,8 @@ func (s condition) differs(before condition) bool {
 		}
 		return c
 	}
-	return !reflect.DeepEqual(still(s), still(before))
+	b, ok := before.(condition)
+	return ok && reflect.DeepEqual(still(s), still(b))
 }
 
 // line says it in one line.
@@ -181,6 +231,9 @@ func (s condition) table(w io.Writer) error {
 		row("handover", "attempt %d is under way", s.Attempt)
 	}
 	row("connections", "%d", s.Connections)
+	if t := s.TLS; t != nil {
+		row("tls", "%s", tlsText(t))
+	}
 	for i, ln := range s.Listeners {
 		row(first(i, "listeners"), "%s", listenerText(ln))
 	}
@@ -203,6 +256,18 @@ func first(i int, key string) string {
 		return key
 	}
 	return ""
+}
+
+// tlsText tells what becomes of HTTPS connections.
+func tlsText(t *wire.TLS) string {
+	if t.Off != "" {
+		return "drained: " + t.Off
+	}
+	text := fmt.Sprintf("%d left, %d came", t.Left, t.Came)
+	for _, reason := range slices.Sorted(maps.Keys(t.Stayed)) {
+		text += fmt.Sprintf(", %d stay: %s", t.Stayed[reason], reason)
+	}
+	return text
 }
 
 func listenerText(l wire.Listener) string {

@@ -5,44 +5,56 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/host/service"
 	"github.com/handover-go/handover/internal/wire"
 )
 
 func (a *app) upgrade() *cli.Command {
 	return &cli.Command{
 		Name: "upgrade", ArgsUsage: "[NAME]", Usage: "replace the running build of a service by its next one",
-		Description: "Starts the service's own command anew, which is the next build if that was installed at its path, or the file given " +
+		Description: "Where an agent answers that keeps the service, it takes in the release that is meant, upgrades, and watches it: the next one of the service's own " +
+			"source, or that of --release or --source. Waits until the release is kept: nothing has spoken against it until the end of its bake time.\n\n" +
+			"Else it starts the service's own command anew, which is the next build if that was installed at its path, or the file given " +
 			"by --binary. Waits until the handover is final: the new build has passed its probation and the old one cannot take " +
-			"it back any more. With --wait=false it returns as soon as the handover has begun, and prints its number.\n\n" +
-			"When the command is interrupted or its time is over, the handover goes on.",
-		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "binary", Usage: "start `FILE` instead of the service's own command", TakesFile: true},
-			&cli.BoolFlag{Name: "keeper", Usage: "replace the keeper itself by the build at its path; the service notices nothing"},
-		}, handoverFlags()...),
+			"it back any more. With --wait=false it returns as soon as the upgrade has begun, and prints its number.\n\n" +
+			"When the command is interrupted or its time is over, the upgrade goes on.",
+		Flags: append(append(requestFlags(),
+			&cli.BoolFlag{Name: "keeper", Usage: "replace the keeper itself by the build at its path; the service notices nothing"}), handoverFlags()...),
 		ShellComplete: a.complete,
 		Action: func(ctx context.Context, c *cli.Command) error {
-			q := control.Request{Binary: c.String("binary"), Keeper: c.Bool("keeper")}
-			if q.Keeper && c.IsSet("binary") {
-				return wrongUse("--keeper and --binary: the keeper is replaced by the build at its own path")
+			r, err := requestOf(c)
+			if err != nil {
+				return err
 			}
-			if q.Binary == "" {
-				if c.IsSet("binary") {
-					return wrongUse("--binary is empty: give a file, or leave it out for the service's own command")
+			if c.Bool("keeper") {
+				if r != (control.UpgradeRequest{}) {
+					return wrongUse("--keeper with a build: the keeper is replaced by the build at its own path")
 				}
-				return a.hand(ctx, c, q)
+				return a.hand(ctx, c, service.Request{Keeper: true})
 			}
-			var err error
-			if q.Binary, err = filepath.Abs(q.Binary); err != nil {
-				return fmt.Errorf("find %s: %w", c.String("binary"), err)
+			client, name, err := a.keptBy(ctx, c)
+			switch {
+			case err != nil:
+				return err
+			case client == nil && (r.Release != "" || r.Source != "" || r.AllowOlder):
+				return fmt.Errorf("upgrade to a release: %w that keeps the service", control.ErrNoAgent)
+			case client == nil:
+				return a.hand(ctx, c, service.Request{Binary: r.Binary})
 			}
-			return a.hand(ctx, c, q)
+			defer client.Close()
+			return a.through(ctx, c, client, func(ctx context.Context) (control.Upgrade, error) {
+				u, err := client.Upgrade(ctx, name, r)
+				if err != nil {
+					err = fmt.Errorf("upgrade service %q: %w", name, err)
+				}
+				return u, err
+			})
 		},
 	}
 }
@@ -50,7 +62,7 @@ func (a *app) upgrade() *cli.Command {
 // handoverFlags are those of commands that begin a handover.
 func handoverFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "wait", Value: true, Usage: "wait until the handover is final, or has failed; --wait=false does not"},
+		&cli.BoolFlag{Name: "wait", Value: true, Usage: "wait until it is over; --wait=false does not"},
 		&cli.DurationFlag{
 			Name: "timeout", Value: 10 * time.Minute, Usage: "how long to wait; the service's own time limits hold besides, 0 for these alone",
 			Sources: cli.EnvVars("HANDOVER_UPGRADE_TIMEOUT"), Validator: notNegative,
@@ -67,13 +79,13 @@ func notNegative(d time.Duration) error {
 }
 
 // hand has the service hand over, and shows how that goes.
-func (a *app) hand(ctx context.Context, c *cli.Command, q control.Request) error {
+func (a *app) hand(ctx context.Context, c *cli.Command, q service.Request) error {
 	if d := c.Duration("timeout"); d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	client, err := dial(ctx, c)
+	client, err := a.dial(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -101,17 +113,17 @@ func (a *app) hand(ctx context.Context, c *cli.Command, q control.Request) error
 
 // progress shows a handover as it goes. Its methods are called by one goroutine.
 type progress interface {
-	state(control.State)
+	state(service.State)
 	left(pid, connections int) // of that process
 	tick()
 	began(attempt uint32)
-	end(control.Result, error)
+	end(service.Result, error)
 }
 
 // watching is a handover that is shown.
 type watching struct {
-	client     *control.Client
-	request    control.Request
+	client     *service.Client
+	request    service.Request
 	runtimeDir string
 	wait       bool
 	poll       bool
@@ -119,19 +131,19 @@ type watching struct {
 }
 
 // run asks for the handover, and returns when it is over or, without wait, has begun.
-func (w *watching) run(ctx context.Context) (control.Result, error) {
+func (w *watching) run(ctx context.Context) (service.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	defer cancel()
 
 	type ended struct {
-		result control.Result
+		result service.Result
 		err    error
 	}
-	states, end, left := make(chan control.State), make(chan ended, 1), make(chan *control.Status)
+	states, end, left := make(chan service.State), make(chan ended, 1), make(chan *service.Status)
 	wait.Go(func() {
-		r, err := w.client.Upgrade(ctx, w.request, func(s control.State) {
+		r, err := w.client.Upgrade(ctx, w.request, func(s service.State) {
 			select {
 			case states <- s:
 			case <-ctx.Done():
@@ -150,7 +162,7 @@ func (w *watching) run(ctx context.Context) (control.Result, error) {
 			w.show.state(s)
 			if !w.wait && s.Attempt != 0 {
 				w.show.began(s.Attempt)
-				return control.Result{Attempt: s.Attempt}, nil
+				return service.Result{Attempt: s.Attempt}, nil
 			}
 		case s := <-left:
 			w.show.left(s.PID, s.Connections)
@@ -164,7 +176,7 @@ func (w *watching) run(ctx context.Context) (control.Result, error) {
 }
 
 // count asks, once a second, how many connections there are: states tell of them only when they change.
-func (w *watching) count(ctx context.Context, left chan<- *control.Status) {
+func (w *watching) count(ctx context.Context, left chan<- *service.Status) {
 	ask := time.NewTicker(time.Second)
 	defer ask.Stop()
 	for {
@@ -173,7 +185,7 @@ func (w *watching) count(ctx context.Context, left chan<- *control.Status) {
 		case <-ctx.Done():
 			return
 		}
-		c, err := control.Dial(ctx, w.runtimeDir, w.client.Name())
+		c, err := service.Dial(ctx, w.runtimeDir, w.client.Name())
 		if err != nil {
 			continue
 		}
@@ -205,12 +217,12 @@ type outcome struct {
 	Code       wire.Code `json:"code,omitempty"`
 }
 
-func outcomeOf(service string, r control.Result, err error) outcome {
+func outcomeOf(name string, r service.Result, err error) outcome {
 	o := outcome{
-		Service: service, Attempt: r.Attempt, Outcome: r.Outcome, Generation: r.Generation, PID: r.PID, Build: r.Build,
+		Service: name, Attempt: r.Attempt, Outcome: r.Outcome, Generation: r.Generation, PID: r.PID, Build: r.Build,
 		ReadyUs: r.Ready.Microseconds(), SwitchUs: r.Switch.Microseconds(), TotalUs: r.Total.Microseconds(), Lost: r.Lost,
 	}
-	var refusal *control.Refusal
+	var refusal *service.Refusal
 	if errors.As(err, &refusal) {
 		o.Attempt, o.Code = cmp.Or(o.Attempt, refusal.Attempt), refusal.Code
 	}

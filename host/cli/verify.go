@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/handover-go/handover/host/control"
+	"github.com/handover-go/handover/host/service"
 	"github.com/handover-go/handover/keeper/preflight"
 )
 
 // verify examines a build before the service is asked to start it, in comparison with the one that serves. What is doubtful is
 // said and does not stop it.
-func (a *app) verify(ctx context.Context, client *control.Client, file string) error {
+func (a *app) verify(ctx context.Context, client *service.Client, file string) error {
 	var incumbent preflight.Reference
 	if client.PID() != 0 { // else its pids mean other processes here
 		status, err := client.Status(ctx)

@@ -1,244 +1,207 @@
 package control
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
-	"runtime/debug"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
-	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
-	"github.com/handover-go/handover/internal/wire"
 )
 
-// answerTimeout bounds the wait for what a service answers at once. One that takes longer is stopped or hangs.
-const answerTimeout = 10 * time.Second
+// Options of a client. The zero value does for a unix socket.
+type Options struct {
+	TLS *tls.Config // for https: with the client's certificate, and the authority of the agent's; see ClientTLS
+}
 
-// Status is how a service is, and State where one of its generations stands.
-type (
-	Status = wire.ServiceStatus
-	State  = wire.State
-)
-
-// Client is a conversation with a service. It asks one question at a time; after an error that is not a *Refusal it is of no
-// further use. It belongs to one goroutine.
+// Client asks an agent. Its methods may be called by several goroutines; what they return is as the sentinels of this package say, or
+// ErrNoAgent.
 type Client struct {
-	name  string
-	pid   int
-	hello wire.Hello
-	link  *wire.Link
-	proof *platform.Pidfd // of the process that answers; nil if it cannot be had
+	base string // of every URL
+	http *http.Client
 }
 
-// Dial begins a conversation with the service of that name; if name is empty, with the only one in the runtime directory.
-// runtimeDir may be empty (RuntimeDir says what holds then). The caller closes the client.
+// Dial makes a client of the agent at an address: the absolute path of its socket, unix:PATH, or https://HOST:PORT. Nothing is connected
+// before the first request. The caller closes the client.
 //
-// Errors: ErrNoService, *AmbiguousError, ErrNobody, ErrDenied, ErrDeadline, ErrLost, *Refusal.
-func Dial(ctx context.Context, runtimeDir, name string) (*Client, error) {
-	dir, err := openDirectory(runtimeDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		absent := ErrNobody
-		if name == "" {
-			absent = ErrNoService
-		}
-		return nil, fmt.Errorf("%w: %w", absent, err)
+// At a unix socket only a process of root, of this user or of the user who owns the socket's directory is spoken to.
+func Dial(address string, o Options) (*Client, error) {
+	path := strings.TrimPrefix(address, "unix:")
+	transport := &http.Transport{MaxIdleConns: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second}
+	if filepath.IsAbs(path) {
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return connect(ctx, path) }
+		return &Client{"http://agent", &http.Client{Transport: transport}}, nil
 	}
-	if err == nil && name == "" {
-		name, err = dir.only()
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return nil, fmt.Errorf("%w: address %q: give the absolute path of the agent's socket, or https://HOST:PORT", ErrInvalid, address)
 	}
-	if err != nil {
-		return nil, err
+	if o.TLS == nil {
+		return nil, fmt.Errorf("%w: address %q: https needs a certificate of this client", ErrInvalid, address)
 	}
-	path, err := SocketPath(dir.path, name)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	c, err := connect(ctx, path, dir.owner)
-	if err != nil {
-		return nil, fmt.Errorf("reach service %q: %w", name, err)
-	}
-	c.name = name
-	if err := c.greet(ctx); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("greet service %q: %w", name, err)
-	}
-	return c, nil
+	transport.TLSClientConfig = o.TLS.Clone()
+	transport.TLSClientConfig.MinVersion = tls.VersionTLS13
+	return &Client{"https://" + u.Host, &http.Client{Transport: transport}}, nil
 }
 
-// connect connects to the socket at path, if the process there is of this user, of root, or of the user whose directory it is.
-func connect(ctx context.Context, path string, owner int) (*Client, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+// ClientTLS is what Dial needs for https: this client's certificate, and the authority that has signed the agent's. All are PEM files.
+func ClientTLS(certFile, keyFile, serverCA string) (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate of the client: %w", err)
+	}
+	pool, err := readPool(serverCA)
+	if err != nil {
+		return nil, fmt.Errorf("read authority of the agent: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: pool}, nil
+}
+
+// Close closes connections that are idle. What was asked for goes on.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// connect connects to a socket, if its process may be trusted with what is said there.
+func connect(ctx context.Context, path string) (net.Conn, error) {
+	nc, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("%w: %w", ErrNobody, err)
+		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("%w: %w", ErrDenied, err)
 	case err != nil:
 		return nil, err
 	}
-	socket := platform.SocketFromConn(conn.(*net.UnixConn))
-	creds, err := platform.PeerCredentials(socket)
-	if err == nil && creds.UID != 0 && creds.UID != owner {
-		err = fmt.Errorf("%w: the process that answers is of user %d, its directory of user %d", ErrDenied, creds.UID, owner)
+	creds, err := platform.PeerCredentials(nc.(*net.UnixConn))
+	if err == nil && creds.UID != 0 && creds.UID != os.Geteuid() && creds.UID != ownerOf(filepath.Dir(path)) {
+		err = fmt.Errorf("%w: the process that answers is of user %d, who does not own %s", ErrDenied, creds.UID, filepath.Dir(path))
 	}
 	if err != nil {
-		_ = socket.Close()
+		_ = nc.Close()
 		return nil, err
 	}
-	c := &Client{pid: creds.PID, link: peer.NewLink(socket)}
-	// In another PID namespace it has no number here: then its death is not seen, and nothing else is lost.
-	if proof, err := platform.OpenPidfd(creds.PID); err == nil {
-		c.proof = proof
-	}
-	return c, nil
+	return nc, nil
 }
 
-// greet says HELLO and learns who answers.
-func (c *Client) greet(ctx context.Context) error {
-	self, err := platform.SelfPidfd()
+func ownerOf(dir string) int {
+	info, err := os.Stat(dir)
 	if err != nil {
-		return err
+		return 0
 	}
-	defer func() { _ = self.Close() }()
-	ours := wire.Hello{Protocol: wire.Protocols, Features: []string{}, Role: wire.RoleControl, PID: os.Getpid(), Build: ownBuild()}
-	if err := c.link.Send(0, &ours, self.FD()); err != nil {
-		return c.lost(err)
-	}
-	m, err := c.receive(ctx)
+	return int(info.Sys().(*syscall.Stat_t).Uid)
+}
+
+// ask puts a question, and reads the whole answer into a new A.
+func ask[A any](ctx context.Context, c *Client, method, path string, body any) (A, error) {
+	var a A
+	r, err := c.send(ctx, method, path, body, nil)
 	if err != nil {
-		return err
+		return a, err
 	}
-	theirs, ok := m.(*wire.Hello)
-	if !ok {
-		return unexpected(m)
-	}
-	if _, _, err := wire.Negotiate(ours, *theirs); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	c.hello = *theirs
-	return nil
-}
-
-// Name of the service.
-func (c *Client) Name() string { return c.name }
-
-// PID of the process that answers, as the kernel has it: the generation that serves, or the keeper. 0 if it is in a PID
-// namespace that cannot be seen from here.
-func (c *Client) PID() int { return c.pid }
-
-// Status is how the service is, as the process that answers sees it.
-func (c *Client) Status(ctx context.Context) (*Status, error) {
-	r, err := c.ask(ctx, &wire.Status{})
+	defer func() { _ = r.Body.Close() }()
+	text, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, fmt.Errorf("ask service %q for its status: %w", c.name, err)
+		return a, c.unanswered(err)
 	}
-	if r.Status == nil {
-		return nil, fmt.Errorf("ask service %q for its status: the answer has none", c.name)
+	if err := json.Unmarshal(text, &a); err != nil {
+		return a, fmt.Errorf("%s %s: read the answer: %w", method, path, err)
 	}
-	return r.Status, nil
+	return a, nil
 }
 
-// Stop asks for a graceful end, and returns when the service has heard it. Wait tells when it has ended.
-func (c *Client) Stop(ctx context.Context) error {
-	if _, err := c.ask(ctx, &wire.Stop{}); err != nil {
-		return fmt.Errorf("ask service %q to end: %w", c.name, err)
+// send puts a question. Its answer is a success, and the caller closes its body.
+func (c *Client) send(ctx context.Context, method, path string, body any, header http.Header) (*http.Response, error) {
+	var text io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		text = bytes.NewReader(b)
 	}
-	return nil
-}
-
-// Wait returns nil when the process that answers has ended, or an error that wraps ErrDeadline or context.Canceled.
-func (c *Client) Wait(ctx context.Context) error {
-	if c.proof == nil {
-		return fmt.Errorf("%w: the process of service %q is in another PID namespace, its end is not seen from here", ErrUnsupported, c.name)
-	}
-	if err := c.proof.Wait(ctx); err != nil {
-		return fmt.Errorf("wait for the end of service %q: %w", c.name, inTime(err))
-	}
-	return nil
-}
-
-// Close ends the conversation. A handover that was asked for goes on.
-func (c *Client) Close() {
-	_ = c.link.Close()
-	c.link.Discard()
-	if c.proof != nil {
-		_ = c.proof.Close()
-	}
-}
-
-// ask puts a question that is answered at once.
-func (c *Client) ask(ctx context.Context, question wire.Message) (*wire.Reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	if err := c.link.Send(0, question); err != nil {
-		return nil, c.lost(err)
-	}
-	m, err := c.receive(ctx)
+	q, err := http.NewRequestWithContext(ctx, method, c.base+path, text)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	r, ok := m.(*wire.Reply)
-	if !ok {
-		return nil, unexpected(m)
+	for key, values := range header {
+		q.Header[key] = values
 	}
-	if r.Error != "" {
-		return r, &Refusal{Code: r.Code, Outcome: r.Outcome, Attempt: r.Attempt, Reason: r.Error}
+	if body != nil {
+		q.Header.Set("Content-Type", "application/json")
 	}
-	return r, nil
+	r, err := c.http.Do(q)
+	if err != nil {
+		return nil, c.unanswered(err)
+	}
+	if r.StatusCode < 300 {
+		return r, nil
+	}
+	return nil, readError(r)
 }
 
-// receive waits for the next message until ctx ends. ABORT is an error.
-func (c *Client) receive(ctx context.Context) (wire.Message, error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.link.SetReceiveDeadline(time.Unix(1, 0)) })
-	f, err := c.link.Receive()
-	stop()
-	peer.CloseDescriptors(&f)
+// readError reads an answer that is no success.
+func readError(r *http.Response) error {
+	defer func() { _ = r.Body.Close() }()
+	e := &Error{Status: r.StatusCode}
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(e); err != nil || e.Code == "" {
+		return fmt.Errorf("the answer is %s, and none of an agent", r.Status)
+	}
+	return e
+}
+
+// unanswered says in this package's words why there is no answer.
+func (c *Client) unanswered(err error) error {
+	var own *url.Error
+	if errors.As(err, &own) {
+		err = own.Err // without the URL, which is none that a person has given
+	}
+	var alert tls.AlertError
+	var unverified *tls.CertificateVerificationError
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, inTime(ctx.Err())
-	case errors.Is(err, wire.ErrCritical):
-		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
-	case err != nil:
-		return nil, c.lost(err)
-	}
-	if m, ok := f.Message.(*wire.Abort); ok {
-		return nil, &Refusal{Code: m.Code, Attempt: f.Attempt, Reason: m.Reason}
-	}
-	return f.Message, nil
-}
-
-// lost says what became of the other side.
-func (c *Client) lost(err error) error {
-	if c.proof != nil && c.proof.Dead() {
-		return fmt.Errorf("%w: process %d has ended: %w", ErrLost, c.pid, err)
-	}
-	return fmt.Errorf("%w: process %d: %w", ErrLost, c.pid, err)
-}
-
-// inTime says in this package's words that a context's time is over.
-func inTime(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", ErrDeadline, err)
+	case errors.Is(err, context.Canceled), errors.Is(err, ErrDenied), errors.Is(err, ErrNoAgent), errors.As(err, &alert), errors.As(err, &unverified):
+		return fmt.Errorf("ask the agent: %w", err)
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrNoAgent, err)
 }
 
-func unexpected(m wire.Message) error {
-	return fmt.Errorf("%w: %s came, which is no answer", ErrUnsupported, m.Kind())
+// path of a service's route.
+func path(service, rest string, query ...string) string {
+	p := "/v1/services/" + url.PathEscape(service) + rest
+	return withQuery(p, query...)
 }
 
-// ownBuild names this program to the service.
-func ownBuild() wire.Build {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return wire.Build{}
+// withQuery appends pairs of a name and a value; those without a value are left out.
+func withQuery(p string, pairs ...string) string {
+	q := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
 	}
-	return wire.Build{Path: info.Path, Version: info.Main.Version, Go: info.GoVersion}
+	if len(q) == 0 {
+		return p
+	}
+	return p + "?" + q.Encode()
+}
+
+// number is empty for 0.
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }

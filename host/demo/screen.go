@@ -70,7 +70,7 @@ func (s *screen) head() {
 // row shows what became of a build, and what its clients have seen until then.
 func (s *screen) row(b build, what, happened, switched string, r handovertest.Report) {
 	now := fmt.Sprintf("%.1f s", time.Since(s.began).Seconds())
-	s.print(s.line(), now, b.name, what, happened, switched, r.Requests, failed(r), r.Closed, r.LostInCrash)
+	s.print(s.line(), now, b.name, what, happened, switched, r.Requests, failed(r), r.Closed, died(r))
 }
 
 // line is how a row is printed.

@@ -69,6 +69,9 @@ func (s summary) broken() (list []error) {
 	return list
 }
 
+// died is what was lost with a process that had accepted it, in its last moment perhaps without the time to note that.
+func died(r handovertest.Report) int { return r.LostInCrash + r.Unwritten }
+
 // failed is how many requests did not get their one right answer.
 func failed(r handovertest.Report) int { return r.Failed + r.Wrong + r.Repeated }
 
@@ -98,7 +101,7 @@ func (s summary) writeText(w io.Writer) error {
   answers      %s at most from one to the next
 `,
 		verdict, s.upgrades, s.refused, s.resumed,
-		s.report.Requests, s.report.Connections, failed(s.report), s.report.Closed, s.report.Refused, s.report.LostInCrash,
+		s.report.Requests, s.report.Connections, failed(s.report), s.report.Closed, s.report.Refused, died(s.report),
 		short(median(s.switches)), short(longest(s.switches)), short(longest(s.resumes)), short(s.restart), short(s.report.LongestGap))
 	return err
 }
@@ -120,7 +123,7 @@ func (s summary) writeJSON(w io.Writer) error {
 		ResumeMax          float64 `json:"resume_ms_max"`
 		Restart            float64 `json:"restart_ms"`
 	}{
-		s.upgrades, s.report.Requests, failed(s.report), s.report.Closed, s.refused, s.resumed, s.report.LostInCrash,
+		s.upgrades, s.report.Requests, failed(s.report), s.report.Closed, s.refused, s.resumed, died(s.report),
 		s.report.Refused, milliseconds(median(s.switches)), milliseconds(longest(s.resumes)), milliseconds(s.restart),
 	})
 }

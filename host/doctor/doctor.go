@@ -58,7 +58,7 @@ var checks = []func(*Host, context.Context) []Finding{
 	(*Host).kernel, (*Host).support, (*Host).firstProcess,
 	(*Host).runtimeDir, (*Host).sockets, (*Host).stateDir,
 	(*Host).descriptors, (*Host).processes, (*Host).tasks, (*Host).memory,
-	(*Host).backlog, (*Host).reusePort, (*Host).datagrams,
+	(*Host).backlog, (*Host).reusePort, (*Host).datagrams, (*Host).tls,
 	(*Host).systemd,
 }
 

@@ -68,3 +68,28 @@ func (h *Host) datagrams(context.Context) []Finding {
 	}
 	return well(check, "no datagram socket has too small a buffer")
 }
+
+// tls tells whether HTTPS connections go on in the next generation. A service that does not ask for it is left in peace.
+func (h *Host) tls(context.Context) (all []Finding) {
+	const check = "tls"
+	for _, s := range h.subjects() {
+		if s.service == nil || s.service.Status.TLS == nil {
+			continue
+		}
+		t := s.service.Status.TLS
+		if t.Off != "" {
+			all = append(all, found(check, Warn, s.who+" drains HTTPS connections, and does not move them: "+t.Off,
+				"build it with a Go release that its version of contrib/livetls knows, or without GODEBUG=fips140")...)
+			continue
+		}
+		stay := uint64(0)
+		for _, n := range t.Stayed {
+			stay += n
+		}
+		all = append(all, well(check, fmt.Sprintf("%s moves HTTPS connections of TLS 1.3 and HTTP/1.1: %d left, %d came; %d are of a kind that stays", s.who, t.Left, t.Came, stay))...)
+	}
+	if all == nil {
+		return well(check, "no service asks for its HTTPS connections to go on: they are drained")
+	}
+	return all
+}

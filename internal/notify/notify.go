@@ -4,6 +4,7 @@ package notify
 import (
 	"context"
 	"log/slog"
+	"math"
 	"os"
 	"strconv"
 	"time"
@@ -47,28 +48,29 @@ func New(log *slog.Logger) *Queue {
 	return q
 }
 
+// food is what the watchdog is fed with.
+const food = "WATCHDOG=1"
+
 // run sends what is to be said, in order, and feeds the watchdog, twice in its time, while this process is to.
 func (q *Queue) run() {
 	defer close(q.done)
-	var hungry <-chan time.Time
-	if q.watchdog > 0 {
-		ticker := time.NewTicker(q.watchdog / 2)
-		defer ticker.Stop()
-		hungry = ticker.C
-	}
-	feed := false
+	const never = time.Duration(math.MaxInt64)
+	hungry := time.NewTimer(never)
 	for {
 		select {
 		case n, more := <-q.notices:
 			if !more {
 				return
 			}
-			q.send(n)
-			feed = n.Feed
-		case <-hungry:
-			if feed {
-				q.send(Notice{Text: "WATCHDOG=1"})
+			hungry.Stop()
+			if n.Feed && q.watchdog > 0 { // at once: whoever fed it before may have done so half its time ago
+				n.Text += "\n" + food
+				hungry.Reset(q.watchdog / 2)
 			}
+			q.send(n)
+		case <-hungry.C:
+			hungry.Reset(q.watchdog / 2)
+			q.send(Notice{Text: food})
 		}
 	}
 }

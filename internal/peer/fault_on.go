@@ -20,8 +20,9 @@ import (
 // says where and how, in four words: "send" or "receive", the frame, where in it, and what happens there.
 //
 //	KILL, STOP  before, within or after the frame: to the process
+//	HALT        is a STOP from which the test kills it
 //	DELAY       by that time: it is sent late, by who does nothing else meanwhile, or arrives late
-//	CORRUPT     a bit of the magic, kind, length or body is another; or the frame is cut short, or sent twice
+//	CORRUPT     a bit of the magic, kind, length, body or last number is another; or the frame is cut short, or sent twice
 //
 // "RESUME..CARRY" is the CARRY that comes when a RESUME has passed on the link, in either direction. Whoever renames the file first
 // strikes, and says so.
@@ -104,6 +105,8 @@ func (f *fault) corrupt(p []byte, fds []int) error {
 		bad[15] ^= 1
 	case "body":
 		bad[body] ^= 1
+	case "number": // of the last thing that the frame names
+		bad[len(bad)-2] ^= 1
 	case "cut":
 		bad = bad[:len(bad)/2]
 	case "twice":
@@ -162,7 +165,7 @@ func (f *fault) strike() bool {
 	switch f.effect {
 	case "KILL":
 		_ = platform.Strike(syscall.SIGKILL)
-	case "STOP":
+	case "STOP", "HALT":
 		_ = platform.Strike(syscall.SIGSTOP)
 	}
 	return true

@@ -22,8 +22,11 @@ type Peer struct {
 	Build      wire.Build
 	Protocol   wire.Range
 	Features   []string
-	Assumed    bool // Process is a guess, until Becomes
-	Gone       bool // it has drained: its process ends, or has other things to do
+	Assumed    bool   // Process is a guess, until Becomes
+	Gone       bool   // it has drained: its process ends, or has other things to do
+	Heard      bool   // it has said something since it drains
+	Unheard    bool   // something that it said was not understood
+	LastConn   uint64 // the id of the last connection that it has sent
 
 	inbox  chan<- Report
 	closed <-chan struct{} // nobody reads inbox any more
@@ -43,7 +46,7 @@ type Report struct {
 	Frame *wire.Frame // of Spoke; its descriptors are the receiver's
 	Fault error       // of Spoke: a frame that this build does not know and must not ignore; the link still works
 	Why   string      // how the process ended, what broke the link
-	// Unheard is, of LinkEnded and Died, whether the link was broken by what came: what was said after that is not known.
+	// Unheard is, of LinkEnded and Died, whether something came that was not understood, or broke the link.
 	Unheard bool
 
 	process Process // of LinkEnded and Died: which was waited for
@@ -147,7 +150,7 @@ func (p *Peer) waitForProcess() {
 		case <-ctx.Done():
 			return
 		}
-		unheard := errors.Is(p.ended, wire.ErrMalformed) || errors.Is(p.ended, wire.ErrTooLarge)
+		unheard := errors.Is(p.ended, wire.ErrMalformed) || errors.Is(p.ended, wire.ErrTooLarge) || p.Link.Skipped()
 		outlived := time.NewTimer(deathAfterEnd)
 		defer outlived.Stop()
 		select {

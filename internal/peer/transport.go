@@ -32,7 +32,7 @@ func NewLink(s *platform.Socket) *wire.Link {
 	return wire.NewLink(faulty(transport{s}), platform.CloseFD)
 }
 
-// CloseDescriptors closes what rode on a frame that nobody wants.
+// CloseDescriptors closes what rode on a frame that nobody wants, and overwrites what it brought of connections.
 func CloseDescriptors(f *wire.Frame) {
 	if f == nil {
 		return
@@ -41,4 +41,9 @@ func CloseDescriptors(f *wire.Frame) {
 		_ = platform.CloseFD(fd)
 	}
 	f.Descriptors = nil
+	if m, ok := f.Message.(*wire.Conns); ok {
+		for _, c := range m.Conns {
+			c.Forget()
+		}
+	}
 }

@@ -1,10 +1,12 @@
 package platform
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // The three functions below make package net's own types of a descriptor, which must be a fitting socket. They take
@@ -83,6 +85,36 @@ func PacketConn(fd int) (net.PacketConn, error) {
 		return nil, fmt.Errorf("adopt datagram socket from descriptor %d: %w", fd, err)
 	}
 	return pc, nil
+}
+
+// Bind makes a unix socket at path, whose directory must exist, with a mode. A socket that nobody answers at is a dead process's, and is replaced; by a
+// lock beside it, that of one process at a time. Closing the listener leaves the path.
+func Bind(path string, mode os.FileMode) (*net.UnixListener, error) {
+	unlock, err := Lock(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("another process answers at %s", path)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != os.ModeSocket {
+		return nil, fmt.Errorf("what lies at %s is no socket", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false)
+	if err := os.Chmod(path, mode); err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	return ln, nil
 }
 
 // Relisten calls listen(2) again on a listening unix socket, with the largest backlog the host allows. A client's

@@ -111,6 +111,10 @@ func probeSocket(string) (int, string, error) { return -1, "", unsupported("prob
 
 func optionDifferences(int, int) []string { return nil }
 
+func dialSocket(context.Context, string) (*net.UnixConn, error) {
+	return nil, unsupported("dialling a takeover socket")
+}
+
 func findRuntimeDir(string) (string, error) { return "", unsupported("runtime directory") }
 
 func runtimeDir(string) (string, error) { return "", unsupported("runtime directory") }

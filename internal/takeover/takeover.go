@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/handover-go/handover/internal/platform"
 )
@@ -109,30 +108,7 @@ func Trusted(s *platform.Socket) (platform.Credentials, error) {
 
 // Bind makes the socket at path. A path that nobody answers at is a dead process's; under the lock it can be nobody else's.
 // Closing the listener leaves the path.
-func Bind(path string) (*net.UnixListener, error) {
-	unlock, err := platform.Lock(path + ".lock")
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("another process answers at %s", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	ln.SetUnlinkOnClose(false)
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = ln.Close()
-		return nil, err
-	}
-	return ln, nil
-}
+func Bind(path string) (*net.UnixListener, error) { return platform.Bind(path, 0o600) }
 
 // Adopt takes ownership of the socket that another process held. Closing the listener leaves the path.
 func Adopt(fd int) (*net.UnixListener, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -40,6 +41,12 @@ type Conn struct {
 	State  []byte        // of a session, in its owner's format
 }
 
+// Forget overwrites what may be secret of a connection that is not taken: it goes on elsewhere.
+func (c Conn) Forget() {
+	clear(c.Unread)
+	clear(c.State)
+}
+
 // Conns is a batch of connections, at most MaxBatch.
 type Conns struct{ Conns []Conn }
 
@@ -50,7 +57,8 @@ type Verdict uint8
 const (
 	Accepted Verdict = 1 // it is the receiver's now
 	Retry    Verdict = 2 // not now: ask again, or go on with it
-	Refused  Verdict = 3 // never: go on with it
+	Refused  Verdict = 3 // never: go on with it, and of sessions with all of its kind
+	Declined Verdict = 4 // never this one, which the receiver has looked at: go on with it
 )
 
 // ConnVerdict is the verdict on one connection.
@@ -101,6 +109,7 @@ func (c *Conns) appendTo(b []byte) ([]byte, error) {
 	if len(c.Conns) > MaxBatch {
 		return nil, fmt.Errorf("%d connections, at most %d", len(c.Conns), MaxBatch)
 	}
+	b = slices.Grow(b, c.size()) // at once: a slice that grows leaves copies behind of what may be secret
 	b = binary.BigEndian.AppendUint16(b, uint16(len(c.Conns)))
 	for _, conn := range c.Conns {
 		if len(conn.Key) > math.MaxUint16 || len(conn.Name) > math.MaxUint16 {
@@ -121,6 +130,15 @@ func (c *Conns) appendTo(b []byte) ([]byte, error) {
 		b = append(b, conn.State...)
 	}
 	return b, nil
+}
+
+// size is at least how long the payload is.
+func (c *Conns) size() int {
+	n := 2
+	for _, conn := range c.Conns {
+		n += 64 + len(conn.Key) + len(conn.Name) + len(conn.Unread) + len(conn.State)
+	}
+	return n
 }
 
 func (c *Conns) parse(b []byte) error {
@@ -170,7 +188,7 @@ func (v *Verdicts) parse(b []byte) error {
 		if r.err != nil {
 			return r.err
 		}
-		if verdict.Verdict < Accepted || verdict.Verdict > Refused {
+		if verdict.Verdict < Accepted || verdict.Verdict > Declined {
 			return fmt.Errorf("verdict %d", verdict.Verdict)
 		}
 		v.Verdicts = append(v.Verdicts, verdict)

@@ -31,6 +31,7 @@ var newMessage = map[Kind]func() Message{
 	KindReply: func() Message { return new(Reply) }, KindRegister: func() Message { return new(Register) },
 	KindVote: func() Message { return new(Vote) }, KindResumed: func() Message { return new(Resumed) },
 	KindSuccessor: func() Message { return new(Successor) }, KindState: func() Message { return new(State) },
+	KindStats: func() Message { return new(Stats) },
 }
 
 // binaryMessage is a bulk frame: it lays itself out.

@@ -62,6 +62,7 @@ const (
 	KindResumed
 	KindSuccessor
 	KindState
+	KindStats
 )
 
 var kindNames = [...]string{
@@ -71,7 +72,7 @@ var kindNames = [...]string{
 	KindGone: "GONE", KindAbort: "ABORT", KindResume: "RESUME", KindReturn: "RETURN", KindReturned: "RETURNED",
 	KindRedirect: "REDIRECT", KindPing: "PING", KindPong: "PONG", KindStatus: "STATUS", KindUpgrade: "UPGRADE",
 	KindStop: "STOP", KindReply: "REPLY", KindRegister: "REGISTER", KindVote: "VOTE", KindResumed: "RESUMED",
-	KindSuccessor: "SUCCESSOR", KindState: "STATE",
+	KindSuccessor: "SUCCESSOR", KindState: "STATE", KindStats: "STATS",
 }
 
 func (k Kind) String() string {

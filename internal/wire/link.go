@@ -60,6 +60,7 @@ type Link struct {
 		fds  []int  // descriptors that came and that no frame has claimed
 		lost bool   // the kernel could not deliver some
 		few  bool   // the peer sent fewer than it had named
+		skip bool   // a frame of a kind that is not known here
 		tmp  []byte
 		held atomic.Bool // buf is not empty, for those who do not receive
 	}
@@ -104,6 +105,7 @@ func (l *Link) sendFrame(ctx context.Context, attempt uint32, m Message, critica
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", m.Kind(), err)
 	}
+	defer clear(payload) // there may be secrets in it, and memory lives long
 	if len(payload) > MaxPayload || len(fds) > maxDescriptors {
 		return fmt.Errorf("send %s: %w: %d bytes and %d descriptors", m.Kind(), ErrTooLarge, len(payload), len(fds))
 	}
@@ -117,6 +119,7 @@ func (l *Link) sendFrame(ctx context.Context, attempt uint32, m Message, critica
 	}
 	h := header{kind: m.Kind(), critical: critical, descriptors: len(fds), attempt: attempt, length: len(payload)}
 	l.send.buf = append(h.append(l.send.buf[:0]), payload...)
+	defer func() { clear(l.send.buf) }()
 	if err := l.transport.SetWriteDeadline(time.Now().Add(SendTimeout)); err != nil {
 		l.send.broken = fmt.Errorf("send %s: %w", m.Kind(), err)
 		return l.send.broken
@@ -176,7 +179,9 @@ func (l *Link) Receive() (Frame, error) {
 			return Frame{}, fmt.Errorf("receive %s: %w", h.kind, err)
 		}
 		payload := append([]byte(nil), l.recv.buf[headerSize:headerSize+h.length]...)
-		l.recv.buf = l.recv.buf[:copy(l.recv.buf, l.recv.buf[headerSize+h.length:])]
+		rest := copy(l.recv.buf, l.recv.buf[headerSize+h.length:])
+		clear(l.recv.buf[rest:])
+		l.recv.buf = l.recv.buf[:rest]
 		l.recv.held.Store(len(l.recv.buf) > 0)
 
 		f := Frame{Attempt: h.attempt}
@@ -184,7 +189,9 @@ func (l *Link) Receive() (Frame, error) {
 		f.Message, err = decode(h, payload)
 		if err != nil {
 			l.closeAll(f.Descriptors)
+			clear(payload)
 			if errors.Is(err, errUnknownKind) {
+				l.recv.skip = true
 				continue
 			}
 			return Frame{Message: f.Message, Attempt: h.attempt}, err
@@ -192,6 +199,10 @@ func (l *Link) Receive() (Frame, error) {
 		return f, nil
 	}
 }
+
+// Skipped reports whether frames of a kind that is not known here have come: what they said has not been heard. It is for the receiving
+// goroutine, and for who knows that it has ended.
+func (l *Link) Skipped() bool { return l.recv.skip }
 
 // Pending reports whether bytes of a frame are waiting, in the link or in the kernel. Only the receiving goroutine, or
 // someone who has stopped it, may rely on false.
@@ -222,7 +233,8 @@ func (l *Link) fill(n int) error {
 			return nil
 		}
 		m, fds, lost, err := l.transport.Recv(l.recv.tmp)
-		l.recv.buf = append(l.recv.buf, l.recv.tmp[:m]...)
+		l.recv.buf = appendWiping(l.recv.buf, l.recv.tmp[:m])
+		clear(l.recv.tmp[:m])
 		l.recv.held.Store(len(l.recv.buf) > 0)
 		l.recv.fds = append(l.recv.fds, fds...)
 		l.recv.lost = l.recv.lost || lost
@@ -230,6 +242,16 @@ func (l *Link) fill(n int) error {
 			return err
 		}
 	}
+}
+
+// appendWiping is append that leaves nothing where the slice was.
+func appendWiping(to, p []byte) []byte {
+	if len(to)+len(p) <= cap(to) {
+		return append(to, p...)
+	}
+	longer := append(make([]byte, 0, 2*(len(to)+len(p))), to...)
+	clear(to)
+	return append(longer, p...)
 }
 
 // claim takes n descriptors off the queue. After a loss the queue does not tell which is whose: all are closed, and every frame that names

@@ -192,7 +192,7 @@ func TestFrameThatBreaksTheLink(t *testing.T) {
 		{"a second object", frame(header{kind: KindCommit}, "{}{}"), ErrMalformed},
 		{"bulk cut short", frame(header{kind: KindConn}, "\x00\x01"), ErrMalformed},
 		{"bulk with a rest", frame(header{kind: KindConnAck}, "\x00\x00rest"), ErrMalformed},
-		{"verdict without a name", frame(header{kind: KindConnAck}, "\x00\x0112345678\x04"), ErrMalformed},
+		{"verdict without a name", frame(header{kind: KindConnAck}, "\x00\x0112345678\x05"), ErrMalformed},
 		{"more connections than a batch", frame(header{kind: KindConn}, "\x00\x41"), ErrMalformed},
 	}
 	for _, test := range tests {

@@ -67,7 +67,9 @@ type Offer struct {
 	PID        int               `json:"pid"`
 	Build      Build             `json:"build"`
 	Listeners  []Listener        `json:"listeners"`
-	Schemas    map[string]uint32 `json:"schemas,omitempty"` // state the incumbent could read back, by name
+	Schemas    map[string]uint32 `json:"schemas,omitempty"`    // state the incumbent could read back, by name
+	Counting   bool              `json:"counting,omitempty"`   // STATS was asked for in the life of the service: requests are counted
+	Executable bool              `json:"executable,omitempty"` // it rides on the frame, behind the pidfd
 }
 
 // Listeners carries the descriptors of Offer.Listeners[First:], one each, at most MaxBatch.
@@ -182,23 +184,40 @@ type Pong struct {
 	Connections int    `json:"connections,omitempty"` // open at this moment: what a crash would cost
 }
 
-// Status asks how the service is.
-type Status struct{}
+// Status asks how the service is, or, with Follow, how the handover under way ends.
+type Status struct {
+	Follow bool   `json:"follow,omitempty"` // the REPLY is that of the handover under way, or else of the last; STATE is wanted until then
+	Start  *Start `json:"start,omitempty"`  // a keeper tells what of it is other than for the build that serves
+}
 
 // Upgrade asks for a handover. The zero value starts the service's own command.
 type Upgrade struct {
 	Binary   string `json:"binary,omitempty"`   // the file to start instead, absolute
+	Dir      string `json:"dir,omitempty"`      // to start it in, absolute; empty: where the keeper starts every build
+	Digest   string `json:"digest,omitempty"`   // of the file, hexadecimal SHA-256: nothing is to happen if this build serves in Dir already
 	Rollback bool   `json:"rollback,omitempty"` // to the build before
 	Keeper   bool   `json:"keeper,omitempty"`   // of the keeper itself
 	Watch    bool   `json:"watch,omitempty"`    // STATE is wanted until the REPLY
+	Label    string `json:"label,omitempty"`    // that STATUS tells of what is started by this
+	Start    *Start `json:"start,omitempty"`    // how this build is started, whenever it is; nil: as the one that serves
+}
+
+// Start is how a build is started. The environment may have secrets: it is never logged.
+type Start struct {
+	Args   []string `json:"args,omitempty"`   // after the program
+	Env    []string `json:"env,omitempty"`    // all of the environment, KEY=value, but for what the keeper itself tells the service
+	Limits []string `json:"limits,omitempty"` // RESOURCE=SOFT:HARD
+	Dir    string   `json:"dir,omitempty"`    // to run in, absolute; empty: that of the build
+	Kept   bool     `json:"kept,omitempty"`   // a build that the keeper has kept is started as it was before, and only another one so
 }
 
 // Stop asks for a graceful end.
 type Stop struct{}
 
-// Reply answers Status, Upgrade, Stop and Successor.
+// Reply answers Status, Stats, Upgrade, Stop and Successor.
 type Reply struct {
 	Status     *ServiceStatus `json:"status,omitempty"`
+	Stats      []Figures      `json:"stats,omitempty"`
 	Attempt    uint32         `json:"attempt,omitempty"`
 	Outcome    string         `json:"outcome,omitempty"`    // final, aborted or resumed
 	Generation int            `json:"generation,omitempty"` // that serves now
@@ -224,17 +243,51 @@ type ServiceStatus struct {
 	Draining    []Drainer  `json:"draining,omitempty"`
 	Connections int        `json:"connections"`
 	UptimeMs    int64      `json:"uptime_ms"`
+	TLS         *TLS       `json:"tls,omitempty"`    // nil: connections over TLS are drained
 	Keeper      *Keeping   `json:"keeper,omitempty"` // nil: there is none
+}
+
+// TLS tells of connections over TLS that go on in other generations. The figures are those of the process, since it began.
+type TLS struct {
+	Off    string            `json:"off,omitempty"`    // why none does, empty if they do
+	Left   uint64            `json:"left"`             // let go to another generation
+	Came   uint64            `json:"came"`             // taken from another, or back
+	Stayed map[string]uint64 `json:"stayed,omitempty"` // that cannot go, by reason
 }
 
 // Keeping is what a keeper knows of its service.
 type Keeping struct {
 	PID      int    `json:"pid"`
 	Build    Build  `json:"build"`
+	State    string `json:"state,omitempty"`    // of the keeper: down, starting, serving, upgrading or ending
 	Running  string `json:"running,omitempty"`  // digest of the build that serves
 	Previous string `json:"previous,omitempty"` // of the one that a rollback would start
 	Restarts int    `json:"restarts"`           // after deaths of the service, since the keeper began
 	Last     string `json:"last,omitempty"`     // how the last attempt or life ended, for people
+
+	Generations []Living `json:"generations,omitempty"` // all that live, by their numbers
+	Attempt     *Attempt `json:"attempt,omitempty"`     // the last handover that has ended; nil: none that this keeper knows of
+	Differs     []string `json:"differs,omitzero"`      // from what STATUS asked about: args, limits, dir, and env with the name of a variable; nil: it did not ask
+}
+
+// Living is a generation as its keeper knows it.
+type Living struct {
+	Generation int    `json:"generation"`
+	PID        int    `json:"pid"`
+	State      string `json:"state,omitempty"`      // where it stands, as it said last
+	Digest     string `json:"digest,omitempty"`     // SHA-256 of its build; empty: it is not kept
+	Dir        string `json:"dir,omitempty"`        // it was started in
+	Output     string `json:"output,omitempty"`     // the file that it writes to, if it has one of its own
+	Label      string `json:"label,omitempty"`      // of the UPGRADE by which its build was asked for
+	StartedMs  int64  `json:"started_ms,omitempty"` // milliseconds since 1970; 0: by another keeper
+}
+
+// Attempt is how a handover ended.
+type Attempt struct {
+	Number     uint32 `json:"number,omitempty"`
+	Outcome    string `json:"outcome"`
+	Generation int    `json:"generation,omitempty"` // that served then
+	Error      string `json:"error,omitempty"`
 }
 
 // Register tells a keeper which listeners a generation holds; their descriptors follow as Listeners.
@@ -248,9 +301,17 @@ const (
 	VotePass = "pass"
 	VoteFail = "fail"
 	VoteHold = "hold"
+	// VotePromote ends probation before its time. Only who asked for the handover says it, and the keeper for them.
+	VotePromote = "promote"
 )
 
-// Vote is a keeper's opinion: of a successor that wants to be ready, said to it, and of one in probation, said to the incumbent.
+// KnownVerdict reports whether it is one of those above.
+func KnownVerdict(verdict string) bool {
+	return verdict == VotePass || verdict == VoteFail || verdict == VoteHold || verdict == VotePromote
+}
+
+// Vote is an opinion. A keeper's: of a successor that wants to be ready, said to it, and later said to the incumbent. That of who
+// asked for the handover, or follows it: said to whoever was asked.
 type Vote struct {
 	Verdict string `json:"verdict"`
 	Reason  string `json:"reason,omitempty"`
@@ -269,6 +330,7 @@ type State struct {
 	Attempt     uint32 `json:"attempt,omitempty"`
 	Connections int    `json:"connections"`
 	Reason      string `json:"reason,omitempty"`
+	Released    bool   `json:"released,omitempty"` // it has failed, and takes nothing in any more: the next one can be started while it finishes what it has
 }
 
 func (*Hello) Kind() Kind     { return KindHello }
@@ -300,3 +362,4 @@ func (*Register) Kind() Kind  { return KindRegister }
 func (*Vote) Kind() Kind      { return KindVote }
 func (*Successor) Kind() Kind { return KindSuccessor }
 func (*State) Kind() Kind     { return KindState }
+func (*Stats) Kind() Kind     { return KindStats }

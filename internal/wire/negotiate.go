@@ -10,15 +10,16 @@ var Protocols = Range{Min: 1, Max: 1}
 
 // The features of protocol 1.
 const (
-	FeatureCarry    = "carry"
-	FeatureConn     = "conn"
-	FeaturePreview  = "preview"
-	FeatureRedirect = "redirect"
+	FeatureCarry      = "carry"
+	FeatureConn       = "conn"
+	FeaturePreview    = "preview"
+	FeatureRedirect   = "redirect"
+	FeatureExecutable = "executable"
 )
 
 // Features returns those this package knows.
 func Features() []string {
-	return []string{FeatureCarry, FeatureConn, FeaturePreview, FeatureRedirect}
+	return []string{FeatureCarry, FeatureConn, FeaturePreview, FeatureRedirect, FeatureExecutable}
 }
 
 // UnsupportedError says that two speakers cannot understand each other. It names both.

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,10 +16,12 @@ var (
 	dns   = Listener{Network: "udp", Address: "127.0.0.1:5353", Ordinal: 1, Bound: "127.0.0.1:5353", Packet: true, Shared: true}
 	admin = Listener{Network: "unix", Address: "/run/shop/admin.sock"}
 
-	successorHello = Hello{Protocol: Protocols, Features: Features(), Role: RoleSuccessor, PID: 4202, Build: newBuild}
-	incumbentHello = Hello{Protocol: Protocols, Features: Features(), Role: RoleIncumbent, PID: 4101, Build: oldBuild, Generation: 3}
+	features = []string{FeatureCarry, FeatureConn, FeaturePreview, FeatureRedirect} // of most: what was there first
+
+	successorHello = Hello{Protocol: Protocols, Features: features, Role: RoleSuccessor, PID: 4202, Build: newBuild}
+	incumbentHello = Hello{Protocol: Protocols, Features: features, Role: RoleIncumbent, PID: 4101, Build: oldBuild, Generation: 3}
 	offer          = Offer{
-		Protocol: 1, Features: Features(), Service: "shop", Generation: 3, PID: 4101, Build: oldBuild,
+		Protocol: 1, Features: features, Service: "shop", Generation: 3, PID: 4101, Build: oldBuild,
 		Listeners: []Listener{web, dns}, Schemas: map[string]uint32{"carts": 2, "counters": 1},
 	}
 	idle = Conn{ID: 1, Key: web.Key(), Type: ConnHTTP1, Wait: 55 * time.Second, Age: 90 * time.Second}
@@ -28,7 +31,7 @@ var (
 func transcripts() []transcript {
 	all := []transcript{
 		handover(), aborted("incumbent"), aborted("successor"), resumed("incumbent"), resumed("successor"),
-		redirected(), batches(), lostBatch(), peers(),
+		redirected(), batches(), lostBatch(), peers(), executable(),
 	}
 	all = append(all, keeper()...)
 	all = append(all, control()...)
@@ -69,6 +72,8 @@ func handover() transcript {
 			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{4, Accepted}}}, 0, nil},
 			step{"I>S", 7, &Conns{Conns: []Conn{{ID: 3, Key: admin.Key(), Type: ConnHTTP1}}}, 1, nil},
 			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{3, Refused}}}, 0, nil},
+			step{"I>S", 7, &Conns{Conns: []Conn{{ID: 5, Key: web.Key(), Type: ConnSession, Name: "chat", Age: time.Second, State: []byte(`{"room":8}`)}}}, 1, nil},
+			step{"S>I", 7, &Verdicts{Verdicts: []ConnVerdict{{5, Declined}}}, 0, nil},
 			step{"I>S", 7, &Gone{}, 0, nil},
 		),
 	}
@@ -124,6 +129,22 @@ func resumed(by string) transcript {
 	}
 }
 
+func executable() transcript {
+	hello, its := successorHello, offer
+	hello.Features = append(slices.Clone(features), FeatureExecutable)
+	its.Features, its.Executable = hello.Features, true
+	return transcript{
+		name:  "executable",
+		about: "An incumbent without a keeper passes on the file that it runs, for a rollback.",
+		steps: []step{
+			{"S>I", 0, &hello, 1, nil},
+			{"I>S", 7, &its, 2, nil},
+			{"I>S", 7, &Listeners{}, 2, nil},
+			{"S>I", 7, &Ack{Next: 2}, 0, nil},
+		},
+	}
+}
+
 // peers are those of the socket dns: what is known of them goes to the successor in two chunks, and comes back in one.
 func peers() transcript {
 	hello, asked := successorHello, offer
@@ -161,8 +182,8 @@ func peers() transcript {
 }
 
 func redirected() transcript {
-	draining := Hello{Protocol: Protocols, Features: Features(), Role: RoleDraining, PID: 4007, Build: oldBuild, Generation: 2}
-	answer := Hello{Protocol: Protocols, Features: Features(), Role: RoleIncumbent, PID: 4202, Build: newBuild, Generation: 4}
+	draining := Hello{Protocol: Protocols, Features: features, Role: RoleDraining, PID: 4007, Build: oldBuild, Generation: 2}
+	answer := Hello{Protocol: Protocols, Features: features, Role: RoleIncumbent, PID: 4202, Build: newBuild, Generation: 4}
 	return transcript{
 		name:  "redirect",
 		about: "Generation 3 hands over to 4 while 2 still drains: the two get a link of their own.",
@@ -193,7 +214,22 @@ func control() []transcript {
 		Draining: []Drainer{{Generation: 2, PID: 4007}}, Connections: 310, UptimeMs: 86_400_000,
 	}
 	kept := status
-	kept.Keeper = &Keeping{PID: 4000, Build: keeperHello.Build, Running: "sha256:9f86d081", Previous: "sha256:60303ae2", Restarts: 1, Last: "exit status 2"}
+	detailed := status
+	moving := status
+	moving.TLS = &TLS{Left: 290, Came: 310, Stayed: map[string]uint64{"protocol": 12, "version": 3}}
+	off := status
+	off.TLS = &TLS{Off: "self-test: the handshake cannot be taken over: handshake"}
+	detailed.Keeper = &Keeping{
+		PID: 4000, Build: keeperHello.Build, State: "upgrading",
+		Generations: []Living{{Generation: 3, PID: 4101, State: "probation", Digest: strings.Repeat("9f86d081", 8), Dir: "/srv/shop/1.4.0", Output: "/var/log/handover/shop/20260101T000000.000Z-001.log", StartedMs: 1_767_225_600_000}},
+		Attempt:     &Attempt{Number: 7, Outcome: "resumed", Generation: 3, Error: "exit status 2"},
+	}
+	differing := status
+	differing.Keeper = &Keeping{
+		PID: 4000, Build: keeperHello.Build, State: "serving", Differs: []string{"args", "env PORT"},
+		Generations: []Living{{Generation: 3, PID: 4101, State: "serving", Label: "shop/17"}},
+	}
+	kept.Keeper = &Keeping{PID: 4000, Build: keeperHello.Build, State: "upgrading", Running: "sha256:9f86d081", Previous: "sha256:60303ae2", Restarts: 1, Last: "exit status 2"}
 	return []transcript{
 		answered("status", "A client asks how the service is.", &Status{}, Reply{Status: &status}),
 		answered("upgrade", "A client asks for a handover, and hears how it ended.", &Upgrade{}, Reply{Attempt: 8, Outcome: "final"}),
@@ -202,6 +238,31 @@ func control() []transcript {
 		answered("stop", "A client asks for a graceful end.", &Stop{}, Reply{}),
 		answered("keeper-status", "A client asks a keeper how the service is.", &Status{}, Reply{Status: &kept}),
 		answered("rollback", "A client asks for the build before.", &Upgrade{Rollback: true}, Reply{Attempt: 8, Outcome: "final"}),
+		answered("upgrade-release", "A client asks for a build by its digest, in a directory of its own.",
+			&Upgrade{Binary: "/srv/shop/1.5.0/shop", Dir: "/srv/shop/1.5.0", Digest: strings.Repeat("9f86d081", 8)}, Reply{Attempt: 8, Outcome: "final"}),
+		answered("status-tls-off", "A client asks a service whose connections over TLS do not go on.", &Status{}, Reply{Status: &off}),
+		answered("status-tls", "A client asks a service whose connections over TLS go on.", &Status{}, Reply{Status: &moving}),
+		answered("upgrade-start", "A client asks for a build, and says how it is to be started.",
+			&Upgrade{Binary: "/srv/shop/1.5.0/shop", Dir: "/srv/shop/1.5.0", Label: "shop/17", Start: &Start{
+				Args: []string{"--fast"}, Env: []string{"PORT=8080"}, Limits: []string{"nofile=1024:4096"}, Dir: "/srv", Kept: true,
+			}}, Reply{Attempt: 8, Outcome: "final"}),
+		answered("status-start", "A client asks a keeper whether the build that serves was started so.",
+			&Status{Start: &Start{Env: []string{"PORT=8081"}}}, Reply{Status: &differing}),
+		answered("keeper-status-generations", "A client asks a keeper which generations live.", &Status{}, Reply{Status: &detailed}),
+		{
+			name: "keeper-released", about: "A generation that has failed leaves the listeners to the next one, and finishes what it has.",
+			steps: []step{{"I>K", 0, &State{State: "ending", Generation: 3, PID: 4101, Connections: 12, Reason: "no luck", Released: true}, 0, nil}},
+		},
+		{
+			name: "control-counting", about: "The offer of an incumbent that counts requests.",
+			steps: []step{{"I>S", 7, &Offer{Protocol: 1, Features: []string{}, Generation: 3, PID: 4101, Build: oldBuild, Listeners: []Listener{}, Counting: true}, 1, nil}},
+		},
+		answered("stats", "A client asks a keeper for figures.", &Stats{}, Reply{Stats: []Figures{{
+			Generation: 3, PID: 4101, State: "serving", UptimeMs: 86_400_000, Goroutines: 40, HeapBytes: 8 << 20, RSSBytes: 20 << 20, Descriptors: 330,
+			Connections: Connections{New: 1, Active: 9, Idle: 297, Hijacked: 2, Other: 1},
+			Requests:    &Requests{SinceMs: 60_000, Total: 1000, Errors: 3, InFlight: 9, Latency: []Bucket{{0, 10}, {17, 990}}},
+		}}}),
+		answered("follow", "A client asks how the handover under way ends.", &Status{Follow: true}, Reply{Attempt: 8, Outcome: "final"}),
 		answered("keeper-upgrade", "A client has the keeper itself replaced.", &Upgrade{Keeper: true}, Reply{PID: 4000}),
 		{name: "control-upgrade-watched", about: "A client sees a handover to a certain file, and its resume.", steps: []step{
 			{"C>I", 0, &client, 1, nil},

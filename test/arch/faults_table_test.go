@@ -79,7 +79,7 @@ var faultsByPart = []struct {
 		{
 			number: 11,
 			fault:  `Either side is killed before, within, after each frame`,
-			tests:  `TestStruckAtAFrameTheServiceGoesOn, TestStruckWhileConnectionsFollow, TestStruckWhileTakenBack, TestKilledAfterFinalDrainersGoOn, TestStruckAtRandomInstantsTheServiceGoesOn, TestSoak; state of peers: TestStruckWhilePeersArePassedOn, TestStruckWhilePeersComeBack`,
+			tests:  `TestStruckAtAFrameTheServiceGoesOn, TestStruckWhileConnectionsFollow, TestStruckWhileTakenBack, TestKilledAfterFinalDrainersGoOn, TestStruckAtRandomInstantsTheServiceGoesOn, TestSoak; state of peers: TestStruckWhilePeersArePassedOn, TestStruckWhilePeersComeBack; connections over TLS: TestStruckWhileTLSConnectionsFollow, TestStruckWhileTLSConnectionsComeBack`,
 			guard:  "a frozen successor promotes itself when the incumbent dies; a connection without a verdict is kept when its receiver is dead: `follow.lost`",
 		},
 		{
@@ -91,14 +91,14 @@ var faultsByPart = []struct {
 		{
 			number: 13,
 			fault:  `Builds of different protocols; garbage, cut, oversized, hostile frames; a peer of another user`,
-			tests:  "TestLaterVersionIsUnderstood, TestCriticalKeyInAHandoverAbortsItNamingBothSides, TestJoinedProcessThatMisbehavesIsEnded, TestEnemyAtTheTakeoverSocketCostsNothing, TestPeerOfAnotherUserIsTurnedAway (as root); unit: TestRefusalNamesBothRangesAndBothBuilds, TestFrameThatBreaksTheLink, and `make fuzz`. An incumbent of a later version: TestLaterIncumbentIsSucceeded, TestLaterIncumbentThatIsNotUnderstoodServesOn. A frame of the handover itself that is not what it should be: TestFrameThatIsSpoiltLosesNothing, TestFrameOfTheWayBackThatIsSpoiltLosesNothing; connections that were on their way in it, or could not follow because of it, may be cut at the drain deadline. RESUMED that is lost: TestGenerationThatMissesItsReleaseServesNeverAgain",
+			tests:  "TestLaterVersionIsUnderstood, TestCriticalKeyInAHandoverAbortsItNamingBothSides, TestJoinedProcessThatMisbehavesIsEnded, TestEnemyAtTheTakeoverSocketCostsNothing, TestPeerOfAnotherUserIsTurnedAway, TestUserCannotPointRootAtAServiceOfRoots (both as root); unit: TestRefusalNamesBothRangesAndBothBuilds, TestFrameThatBreaksTheLink, and `make fuzz`. An incumbent of a later version: TestLaterIncumbentIsSucceeded, TestLaterIncumbentThatIsNotUnderstoodServesOn. A frame of the handover itself that is not what it should be: TestFrameThatIsSpoiltLosesNothing, TestFrameOfTheWayBackThatIsSpoiltLosesNothing; connections that were on their way in it, or could not follow because of it, may be cut at the drain deadline. RESUMED that is lost: TestGenerationThatMissesItsReleaseServesNeverAgain",
 			guard:  "a successor that was taken back, and that RESUMED cannot reach, drains: `life.happened`",
 		},
 		{
 			number: 14,
 			fault:  `No free descriptors in the successor, truncated control messages, too many in flight`,
-			tests:  `TestSuccessorWithoutDescriptorsIsRefused, which loses them as a truncated control message; too many in flight: TestTooManyDescriptorsInFlightAbortAHandover, TestTooManyDescriptorsInFlightFailAProbation, TestTooManyDescriptorsInFlightAtFinalLoseTheTakeoverSocketAlone, TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself, TestTooManyDescriptorsInFlightKeepConnectionsWhereTheyAre; unit: TestReceiverOutOfDescriptorsLearnsOfTheLossAndLeaksNone, TestSenderBeyondTheInFlightLimitSendsNothingAndCanRepeat. None left in the incumbent, the successor or the keeper for a while, at any instant: TestSoak; as connections follow: TestReceiverWithoutDescriptorsTakesConnectionsLater; at FINAL: TestSuccessorWithoutDescriptorsAtFinalAnswersAtItsSocketLater; unit: TestDeathIsLearntOfWhenNoDescriptorIsAllowed`,
-			guard:  "what could not be sent is open here again: `follow.pump`; a kernel that cannot be asked for a death is asked again: `awaitDeath`; connections that came without their descriptors are tried again: `life.judge`, `Link.claim`",
+			tests:  `TestSuccessorWithoutDescriptorsIsRefused, which loses them as a truncated control message; too many in flight: TestTooManyDescriptorsInFlightAbortAHandover, TestTooManyDescriptorsInFlightFailAProbation, TestTooManyDescriptorsInFlightAtFinalLoseTheTakeoverSocketAlone, TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself, TestTooManyDescriptorsInFlightKeepConnectionsWhereTheyAre; unit: TestReceiverOutOfDescriptorsLearnsOfTheLossAndLeaksNone, TestSenderBeyondTheInFlightLimitSendsNothingAndCanRepeat. None left in the incumbent, the successor or the keeper for a while, at any instant: TestSoak; as connections follow: TestReceiverWithoutDescriptorsTakesConnectionsLater; at FINAL: TestSuccessorWithoutDescriptorsAtFinalAnswersAtItsSocketLater; when somebody asks at the takeover socket: TestServiceThatHadNoDescriptorsAnswersAtItsSocketAgain, TestKeeperThatHadNoDescriptorsAnswersAgain; unit: TestNoWantEndsTheLoop, TestWantOfDescriptorsLosesNoQueuedConnection, TestDeathIsLearntOfWhenNoDescriptorIsAllowed`,
+			guard:  "what could not be sent is open here again: `follow.pump`; a kernel that cannot be asked for a death is asked again: `awaitDeath`; connections that came without their descriptors are tried again: `life.judge`, `Link.claim`; who has connected waits until there are descriptors: `accept.Each`",
 		},
 		{
 			number: 15,
@@ -109,7 +109,7 @@ var faultsByPart = []struct {
 		{
 			number: 16,
 			fault:  `The disk is full or read-only`,
-			tests:  "TestUpgradeNeedsNothingOfTheRuntimeDirectory; full, without inodes, read-only (`make test-all`): TestUpgradesOnAnIllDiskLoseNothing, TestKeeperOnAnIllDiskGoesOn. There is no journal and no staging yet",
+			tests:  "TestUpgradeNeedsNothingOfTheRuntimeDirectory; full, without inodes, read-only (`make test-all`): TestUpgradesOnAnIllDiskLoseNothing, TestKeeperOnAnIllDiskGoesOn; where a release is laid down: TestFullDiskIsRefused",
 			guard:  "the takeover socket travels with FINAL: `door.hand`",
 		},
 		{
@@ -210,18 +210,18 @@ var faultsByPart = []struct {
 			number: 32,
 			fault:  `Half-read POST, 100-continue, pipelining, half-written answer, slow reader, trailers, SSE, WebSocket, gRPC, upgrade, CONNECT`,
 			tests:  "all of HTTP/1.1, by the load: TestTwoHundredUpgradesLoseNothing, TestDemoKeepsEveryPromise; clients of every kind at once (`make test-all`): TestFiftyUpgradesOfTheZooLoseNothing, TestBuildThatFallsIllGivesBackWhatItAccepted",
-			guard:  "no capture once a byte of a request was heard: `conn.idleLocked`",
+			guard:  "no capture once a byte of a request was heard: `idle.Point.Stands`",
 		},
 		{
 			number: 0,
 			fault:  `half-read POST, 100-continue, chunked trailers`,
 			tests:  `TestByteSplitsAreAnsweredAsByPlainNetHTTP; where the connection cannot follow: TestPostThatIsHalfReadAtFinalIsAnswered`,
-			guard:  "no capture once a byte of a request was heard: `conn.idleLocked`",
+			guard:  "no capture once a byte of a request was heard: `idle.Point.Stands`",
 		},
 		{
 			number: 0,
 			fault:  `pipelined requests`,
-			tests:  `TestByteSplitsAreAnsweredAsByPlainNetHTTP, TestHalfAHeadBehindARequestStaysWithItsProcess; where the connection cannot follow: TestPipelinedOverTLSIsAnsweredToTheLast, TestPipelinedOnARefusedConnectionIsAnsweredToTheLast, TestClientThatPipelinesIsAskedBehindItsBatch`,
+			tests:  `TestByteSplitsAreAnsweredAsByPlainNetHTTP, TestHalfAHeadBehindARequestStaysWithItsProcess; where the connection cannot follow: TestPipelinedOverTLSIsAnsweredToTheLast, TestPipelinedOnARefusedConnectionIsAnsweredToTheLast, TestClientThatPipelinesIsAskedBehindItsBatch, TestClientThatKeepsRequestsUnderWayIsNotAskedInAGap`,
 			guard:  "a request behind the last answer is looked for: `conn.alone`; the idle point needs net/http's whole buffer",
 		},
 		{
@@ -269,7 +269,7 @@ var faultsByPart = []struct {
 		{
 			number: 33,
 			fault:  `A migration's error is ignored: a connection stalls, or has two writers`,
-			tests:  `TestStruckWhileConnectionsFollow, TestKilledAfterFinalDrainersGoOn, TestIdleDeadlinesHoldAcrossMigration; sessions: TestStruckWhileSessionsFollow, TestStruckWhileSessionsComeBack, TestKilledBeforeItAcknowledgesSessionsGoOnWithTheSender, TestSessionsOfAnUnknownKindStay; either side closes at that moment: TestClientsThatLeaveAtTheSwitchLeaveNothingBehind`,
+			tests:  `TestStruckWhileConnectionsFollow, TestKilledAfterFinalDrainersGoOn, TestIdleDeadlinesHoldAcrossMigration; sessions: TestStruckWhileSessionsFollow, TestStruckWhileSessionsComeBack, TestKilledBeforeItAcknowledgesSessionsGoOnWithTheSender, TestSessionsOfAnUnknownKindStay; over TLS, with the keys: TestNoRecordIsSealedTwice, TestStruckWhileTLSConnectionsFollow, TestStruckWhileTLSConnectionsComeBack, TestKilledBeforeItAcknowledgesTLSConnectionsGoOnWithTheSender, TestTLSConnectionsWhoseVerdictIsGarbledAreClosed; either side closes at that moment: TestClientsThatLeaveAtTheSwitchLeaveNothingBehind`,
 			guard:  `a given connection that ends is closed; a connection without a verdict is kept when its receiver is dead`,
 		},
 		{
@@ -289,7 +289,8 @@ var faultsByPart = []struct {
 		{
 			number: 36,
 			fault:  `Two generations are too much memory for the cgroup`,
-			tests:  `open`,
+			tests:  `TestMemoryThatRunsOutInTheOverlapCostsTheSuccessor, TestGenerationIsNoLongerExpendableOnceItServes: by the kernel's own order (oom_score), without a cgroup`,
+			guard:  "until it is final, the kernel takes the successor first: `generation.expend`",
 		},
 		{
 			number: 37,
@@ -300,8 +301,8 @@ var faultsByPart = []struct {
 		{
 			number: 38,
 			fault:  `The keeper or the agent dies, or is upgraded`,
-			tests:  `TestServiceOutlivesItsKeeperAndTakesTheNext, TestKeeperKilledDuringAHandover, TestNextKeeperRestartsTheBuildThatServes, TestKeeperIsReplacedUnderLoadAndNobodyNotices. The agent: there is none yet`,
-			guard:  `REGISTER to a next keeper; a keeper that cannot be answered is given nothing`,
+			tests:  `TestServiceOutlivesItsKeeperAndTakesTheNext, TestKeeperKilledDuringAHandover, TestNextKeeperRestartsTheBuildThatServes, TestKeeperIsReplacedUnderLoadAndNobodyNotices; the link between the two broken while both live: TestKeeperReachesAGenerationAgainWhoseLinkHasBroken. The agent: TestAgentKilledAtRandomInstants, TestAgentIsReplacedUnderLoad`,
+			guard:  "REGISTER to a next keeper; a keeper that cannot be answered is given nothing; `Keeper.rejoin`; each service has a keeper of its own, and each step of the agent is on record before it is done",
 		},
 		{
 			number: 39,

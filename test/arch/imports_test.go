@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"go/ast"
 	"os"
 	"path"
 	"path/filepath"
@@ -10,7 +11,7 @@ import (
 	"testing"
 )
 
-// layout says, as DESIGN.md does: wire and platform import none of ours; takeover and notify stand on those two, peer also on takeover, the library and
+// layout says, as DESIGN.md does: wire, platform and accept import none of ours; takeover and notify stand on those two, peer also on takeover, the library and
 // keeper on all of them, and keeper never on the library; handovertest none, so that it tests any build from outside. Only platform goes
 // beyond the standard library, to make system calls. Examples see what a user sees; benchmarks also ask at the takeover socket.
 //
@@ -21,20 +22,40 @@ var layout = []row{
 	{of: "internal/peer", ours: list{"internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "internal/takeover", ours: list{"internal/platform"}},
 	{of: "internal/doctest"},
+	{of: "internal/accept"},
+	{of: "internal/idle"},
+	{of: "internal/leaktest"},
 	{of: "internal/notify", ours: list{"internal/platform"}},
-	{of: ".", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
-	{of: "keeper", ours: list{"internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: ".", ours: list{"internal/accept", "internal/idle", "internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "keeper", ours: list{"internal/accept", "internal/notify", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
 	{of: "handovertest"},
-	{of: "host/control", ours: list{"host/internal", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "host/service", ours: list{"host/internal", "internal/leaktest", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "host/audit"},
+	{of: "host/control", ours: list{"host/audit", "internal/platform", "internal/doctest", "internal/leaktest"}},
 	{of: "host/doctor", ours: list{"internal/takeover", "internal/wire", "internal/platform"}, others: anything},
 	{of: "host/demo", ours: list{".", "handovertest"}},
-	{of: "host/internal", ours: list{"internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
-	{of: "host/cli", ours: list{"host/control", "host/demo", "host/doctor", "host/internal", "keeper", "internal/takeover", "internal/wire", "internal/peer", "internal/platform"}, others: anything},
+	{of: "host/agent/config", ours: list{"internal/doctest"}, others: list{"github.com/goccy/go-yaml"}},
+	{of: "host/journal", others: list{"go.etcd.io/bbolt"}},
+	{of: "host/agent/hooks", ours: list{"host/agent/config"}, others: list{xsys}},
+	{of: "host/judge", never: list{"context", "log/slog", "net", "os", "sync"}, others: list{"pgregory.net/rapid"}},
+	{of: "host/observe", ours: list{"host/judge"}, others: list{xsys, "github.com/prometheus/procfs", "go.uber.org/goleak", "google.golang.org/grpc"}},
+	{of: "host/release", ours: list{"internal/leaktest"}, others: list{
+		"aead.dev/minisign", "github.com/Masterminds/semver", "github.com/google/renameio", "github.com/klauspost/compress", "github.com/opencontainers", "oras.land/oras-go", xsys,
+	}},
+	{of: "host/supervise", ours: list{"host/internal/fake", "host/journal", "host/judge", "host/observe", "host/release", "host/service", "internal/wire", "keeper/preflight"}, others: list{xsys, "github.com/prometheus/procfs"}},
+	{of: "host/agent", ours: list{
+		".", "host/agent/config", "host/agent/hooks", "host/audit", "host/control", "host/journal", "host/judge", "host/observe", "host/release", "host/service",
+		"host/supervise", "internal/accept", "keeper/preflight",
+	}, others: list{"github.com/fsnotify/fsnotify"}},
+	{of: "host/internal", ours: list{"host/audit", "host/control", "internal/peer", "internal/takeover", "internal/wire", "internal/platform"}},
+	{of: "host/cli", ours: list{"host/agent", "host/audit", "host/control", "host/release", "host/service", "host/demo", "host/doctor", "host/internal", "keeper", "internal/takeover", "internal/wire", "internal/peer", "internal/platform"}, others: anything},
 	{of: "host/cmd", ours: list{"host/cli", "host/demo", "keeper"}},
 	{of: "contrib/grpc", ours: list{".", "handovertest"}, others: anything},
+	{of: "contrib/livetls/internal/record", others: list{"golang.org/x/crypto/chacha20poly1305"}},
+	{of: "contrib/livetls", ours: list{".", "contrib/livetls/internal", "internal/idle", "internal/platform"}, others: list{"golang.org/x/crypto/cryptobyte"}},
 	{of: "examples", ours: list{".", "keeper", "contrib", "handovertest"}, others: anything},
-	{of: "bench", ours: list{".", "keeper", "handovertest", "internal/peer", "internal/wire", "internal/platform"}, others: anything},
-	{of: "test", ours: list{".", "keeper", "host", "handovertest", "internal"}, others: anything},
+	{of: "bench", ours: list{".", "contrib/livetls", "keeper", "handovertest", "internal/peer", "internal/wire", "internal/platform"}, others: anything},
+	{of: "test", ours: list{".", "contrib/livetls", "keeper", "host", "handovertest", "internal"}, others: anything},
 }
 
 type list []string
@@ -91,6 +112,27 @@ func TestSystemCallsAreMadeByPlatformOnly(t *testing.T) {
 		for x, sel := range f.selections() {
 			if x == name && !harmless.MatchString(sel.Sel.Name) {
 				t.Errorf("%s:%d: syscall.%s outside internal/platform", f.path, f.line(sel), sel.Sel.Name)
+			}
+		}
+	}
+}
+
+// What judges a release is a function of what it is given: no clock, nothing that runs beside it.
+func TestJudgeKnowsNoClockAndStartsNothing(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.isTest() || !within(f.dir(), "host/judge") {
+			continue
+		}
+		clock := f.nameOf("time")
+		for x, sel := range f.selections() {
+			if x == clock && slices.Contains([]string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}, sel.Sel.Name) {
+				t.Errorf("%s:%d: time.%s", f.path, f.line(sel), sel.Sel.Name)
+			}
+		}
+		for n := range ast.Preorder(f.File) {
+			switch n.(type) {
+			case *ast.GoStmt, *ast.ChanType, *ast.SelectStmt:
+				t.Errorf("%s:%d: something runs beside it", f.path, f.line(n))
 			}
 		}
 	}

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -11,11 +10,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/executable"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // patience bounds everything that is waited for, from the start of the service or from renew.
@@ -23,9 +23,8 @@ const patience = time.Minute
 
 // run is a service under test, and the command line that is used on it.
 type run struct {
-	*handovertest.Running
+	*rig.Run
 	t   *testing.T
-	ctx context.Context
 	cli string
 	dir string // of its takeover socket
 }
@@ -33,19 +32,14 @@ type run struct {
 // start runs a service without a keeper.
 func start(t *testing.T, env ...string) *run {
 	t.Helper()
-	return startFrom(t, build(t), nil, env...)
+	return startFrom(t, rig.Build(t, ""), nil, env...)
 }
 
 // startKept runs one under "handover run".
 func startKept(t *testing.T, flags ...string) *run {
 	t.Helper()
 	args := append([]string{"run", "--state-dir", filepath.Join(t.TempDir(), "state")}, flags...)
-	return startFrom(t, command(t), append(args, "--", build(t)))
-}
-
-func build(t *testing.T, flags ...string) string {
-	t.Helper()
-	return handovertest.Build(t, "../service", flags...)
+	return startFrom(t, command(t), append(args, "--", rig.Build(t, "")))
 }
 
 func command(t *testing.T) string {
@@ -55,46 +49,33 @@ func command(t *testing.T) string {
 
 func startFrom(t *testing.T, path string, args []string, env ...string) *run {
 	t.Helper()
-	r := &run{t: t, dir: filepath.Join(t.TempDir(), "run")}
-	r.renew()
-	r.cli = command(t)
+	r := &run{rig.New(t, rig.Patience{Test: patience}), t, command(t), filepath.Join(t.TempDir(), "run")}
 	address := handovertest.FreeAddress(t)
-	r.Running = handovertest.Start(t, handovertest.Service{
+	r.Start(handovertest.Service{
 		Path: path, Args: args, Address: address,
 		Env: append([]string{
 			"HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR=" + r.dir, "ADDR=" + address, "HANDOVER_PROBATION=200ms",
-			"HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_DRAIN_TIMEOUT=20s", "GORACE=atexit_sleep_ms=0",
+			"HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_DRAIN_TIMEOUT=20s",
 		}, env...),
 	})
 	r.eventuallyActive()
 	return r
 }
 
-// renew begins patience anew.
-func (r *run) renew() {
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
-	r.t.Cleanup(cancel)
-	r.ctx = ctx
-}
-
 // eventuallyActive waits until the service answers at its takeover socket, which it opens once it serves.
 func (r *run) eventuallyActive() {
 	r.t.Helper()
 	for code, said := 3, ""; code != 0; code, said = r.handover("status") {
-		if code != 3 || r.ctx.Err() != nil {
+		if code != 3 || r.Ctx.Err() != nil {
 			r.t.Fatalf("handover status: exit %d\n%s", code, said)
 		}
 	}
 }
 
-func flawed(t *testing.T, flaw string) string {
-	return build(t, "-ldflags", "-X main.flaw="+flaw)
-}
-
 // handover runs a command, and returns how it ended and all that it said.
 func (r *run) handover(args ...string) (code int, said string) {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.ctx, r.cli, args...)
+	cmd := exec.CommandContext(r.Ctx, r.cli, args...)
 	cmd.Env = append(os.Environ(), "HANDOVER_RUNTIME_DIR="+r.dir, "GORACE=atexit_sleep_ms=0")
 	p, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -147,7 +128,7 @@ func TestServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
 	r.serves(1)
 	r.want(0, []string{"upgrade"}, `(?m) offering +generation 1 pid \d+`, `(?m) probation +generation 1 pid \d+`, `(?m) final +generation 2 pid \d+ serves, ready .*, switch .*, total `)
 	r.serves(2)
-	r.want(0, []string{"upgrade", "shop", "--binary", build(t, "-ldflags", "-X main.build=v2")}, ` final `)
+	r.want(0, []string{"upgrade", "shop", "--binary", rig.Build(t, "", "-ldflags", "-X main.build=v2")}, ` final `)
 	r.serves(3)
 	r.want(0, []string{"rollback", "shop", "-o", "json"}, `"outcome": "final"`, `"generation": 4`)
 	r.serves(4)
@@ -161,10 +142,10 @@ func TestKeptServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
 	r := startKept(t, "--health", "/?id=check", "--probation", "300ms")
 	r.serves(1)
 	r.want(0, []string{"status"}, `(?m)^keeper +pid \d+, 0 restarts$`, `(?m)^running +[0-9a-f]{64}$`)
-	r.want(0, []string{"upgrade", "shop", "--binary", build(t, "-ldflags", "-X main.build=v2")}, `(?m) probation +generation 1 `, `(?m) final +generation 2 pid \d+ serves`)
+	r.want(0, []string{"upgrade", "shop", "--binary", rig.Build(t, "", "-ldflags", "-X main.build=v2")}, `(?m) probation +generation 1 `, `(?m) final +generation 2 pid \d+ serves`)
 	r.serves(2)
 	r.want(10, []string{"upgrade", "--binary", os.DevNull}, `unfit to be started`)
-	r.want(12, []string{"upgrade", "--binary", flawed(t, "exit")}, `aborted +generation 2`)
+	r.want(12, []string{"upgrade", "--binary", rig.Build(t, "exit")}, `aborted +generation 2`)
 	r.want(0, []string{"rollback"}, `(?m) final +generation 3 pid \d+ serves`)
 	r.serves(3)
 	r.want(0, []string{"stop"}, `^shop: ended, pid \d+\n$`)
@@ -174,13 +155,11 @@ func TestKeptServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
 func TestHandoverThatIsNotWaitedForGoesOn(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=2s")
-	final := r.Watch(func(line string) bool { return strings.Contains(line, "serving: the handover is final") })
+	final := r.WatchFor("serving: the handover is final")
 	defer final.Forget()
 	r.want(0, []string{"upgrade", "--wait=false"}, `begun +attempt 1\n$`)
 	r.want(1, []string{"upgrade"}, `a handover is under way: attempt 1`, `status --watch`)
-	if _, err := final.Line(r.ctx); err != nil {
-		r.t.Fatal(err)
-	}
+	r.Line(final)
 	r.serves(2)
 }
 
@@ -194,8 +173,8 @@ var bad = []struct {
 	{"text", content("not a program", 0o755), 10, "unfit to be started"},
 	{"empty file", content("", 0o755), 10, "is empty"},
 	{"script in the place of a program", content("#!/bin/sh\nexit 0\n", 0o755), 10, "script"},
-	{"program that nobody may execute", func(t *testing.T, path string) { copied(t, build(t), path, -1, 0o644) }, 10, "execut"},
-	{"program that was cut short", func(t *testing.T, path string) { copied(t, build(t), path, 100_000, 0o755) }, 10, "cut short|truncated"},
+	{"program that nobody may execute", func(t *testing.T, path string) { copied(t, rig.Build(t, ""), path, -1, 0o644) }, 10, "execut"},
+	{"program that was cut short", func(t *testing.T, path string) { copied(t, rig.Build(t, ""), path, 100_000, 0o755) }, 10, "cut short|truncated"},
 	{"directory", func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o755)) }, 10, "directory"},
 	{"nothing", func(*testing.T, string) {}, 10, "no such file|not there|does not exist"},
 	{"link to nothing", func(t *testing.T, path string) { must(t, os.Symlink("/nowhere", path)) }, 10, "leads nowhere"},
@@ -214,7 +193,7 @@ func content(text string, mode os.FileMode) func(*testing.T, string) {
 }
 
 func flaw(name string) func(*testing.T, string) {
-	return func(t *testing.T, path string) { copied(t, flawed(t, name), path, -1, 0o755) }
+	return func(t *testing.T, path string) { copied(t, rig.Build(t, name), path, -1, 0o755) }
 }
 
 // copied copies the first n bytes of a file, or all of it.
@@ -225,10 +204,7 @@ func copied(t *testing.T, from, to string, n int, mode os.FileMode) {
 	if n >= 0 {
 		b = b[:n]
 	}
-	// A child between fork and exec would hold the file open too, and it could not be executed (golang/go#22315).
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	must(t, os.WriteFile(to, b, mode))
+	executable.Write(t, to, b, mode)
 }
 
 // crossed is the service for another machine.
@@ -262,7 +238,7 @@ func TestBadBuildsEndWithTheirExitCodes(t *testing.T) {
 			r := begin(t)
 			serving := r.PID()
 			for _, b := range bad {
-				r.renew()
+				r.Renew()
 				path := filepath.Join(t.TempDir(), "next")
 				b.make(t, path)
 				r.want(b.code, []string{"upgrade", "--binary", path}, "(?s)handover: .*("+b.says+").*\n  [a-z]")
@@ -274,7 +250,7 @@ func TestBadBuildsEndWithTheirExitCodes(t *testing.T) {
 			if pid := r.PID(); pid != serving {
 				t.Errorf("process %d serves, want %d", pid, serving)
 			}
-			r.want(0, []string{"upgrade", "--binary", build(t)}, "final")
+			r.want(0, []string{"upgrade", "--binary", rig.Build(t, "")}, "final")
 		})
 	}
 }

@@ -126,7 +126,7 @@ func living(t *testing.T, group int) (all []string) {
 
 // What a block needs is known to a suite that runs it.
 func TestEveryCommandOfTheDocumentsHasASuite(t *testing.T) {
-	suites := map[string]bool{"": true, "systemd": true, "docker": true}
+	suites := map[string]bool{"": true, "systemd": true, "docker": true, "package": true}
 	for _, page := range pages {
 		blocks, err := Read(filepath.Join(repository, page))
 		if err != nil {

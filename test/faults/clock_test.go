@@ -3,20 +3,12 @@
 package faults
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/certificate"
 	"github.com/handover-go/handover/test/internal/client"
 	"github.com/handover-go/handover/test/internal/clock"
 	"github.com/handover-go/handover/test/internal/journal"
@@ -30,6 +22,7 @@ const hours = 5 * time.Hour
 // keeper starts again at once what has died. Guard: deadlines are instants of the monotonic clock; made of the wall clock
 // (Round(0) in deadlineTimer.start), they pass at once or never.
 func TestClockThatJumpsChangesNothing(t *testing.T) {
+	t.Parallel()
 	flags, err := clock.Flags(t.TempDir())
 	must(t, err)
 	builds := map[string]string{}
@@ -42,7 +35,7 @@ func TestClockThatJumpsChangesNothing(t *testing.T) {
 			wall, err := clock.NewWall(t.TempDir())
 			must(t, err)
 			secure := handovertest.FreeAddress(t)
-			certFile, keyFile := certificate(t)
+			certFile, keyFile := certificate.New(t, 1).Put(t, t.TempDir())
 			build := func(name string) string { return builds[name] }
 			r := begin(t, choices{topology: topology, probation: probationOfGood}, build, func(address string) []string {
 				return []string{wall.Env(), "ADDR=" + address + ",tls:" + secure, "TLS_CERT=" + certFile, "TLS_KEY=" + keyFile}
@@ -56,8 +49,8 @@ func TestClockThatJumpsChangesNothing(t *testing.T) {
 					resumes(t, secure, tickets, true)
 				}
 			}
-			handovertest.AssertNothingLost(t, r.load.Stop())
-			r.judge(r.load.Snapshot())
+			handovertest.AssertNothingLost(t, r.Driver.Stop())
+			r.judge(r.Driver.Snapshot())
 			if topology != kept {
 				return
 			}
@@ -97,9 +90,7 @@ func (r *round) jumps(wall *clock.Wall, phase occurrence, by time.Duration) {
 	if took := time.Since(began); took > drainTimeout {
 		r.t.Errorf("a jump by %s at phase %d: the handover takes %s", by, phase, took)
 	}
-	if err := r.load.WaitAnswers(r.ctx, 20); err != nil {
-		r.t.Fatalf("nobody answers: %v\n%s", err, r.Output(60))
-	}
+	r.Answers(20)
 }
 
 // until waits for an event.
@@ -111,7 +102,7 @@ func (r *round) until(kind occurrence) string {
 			if e.kind == kind {
 				return e.line
 			}
-		case <-r.ctx.Done():
+		case <-r.Ctx.Done():
 			r.t.Fatalf("event %d does not come\n%s", kind, r.Output(60))
 		}
 	}
@@ -120,12 +111,8 @@ func (r *round) until(kind occurrence) string {
 // resumes makes a connection over TLS, asks once, and checks whether it goes on with what was agreed before.
 func resumes(t *testing.T, address string, config *tls.Config, want bool) {
 	t.Helper()
-	raw, err := net.DialTimeout("tcp", address, patience)
-	must(t, err)
-	c := tls.Client(raw, config)
+	c := client.DialTLS(t, address, config, patience)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
-	must(t, c.Handshake())
 	if got := c.ConnectionState().DidResume; got != want {
 		t.Errorf("a TLS connection resumes: %t, want %t", got, want)
 	}
@@ -135,20 +122,4 @@ func resumes(t *testing.T, address string, config *tls.Config, want bool) {
 	if n, err := c.Read(make([]byte, 1000)); n == 0 {
 		t.Errorf("TLS: no answer: %v", err)
 	}
-}
-
-// certificate writes one for nobody in particular, and its key.
-func certificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(t, err)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
-	must(t, os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600))
-	must(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
-	return certFile, keyFile
 }

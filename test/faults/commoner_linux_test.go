@@ -8,11 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/control"
 )
 
 // A commoner is a user without privileges: root is exempt from the limit on descriptors in flight. This test's own program has two
@@ -60,14 +62,12 @@ type commoner struct {
 	takeover string // path of the socket
 }
 
-// startAsCommoner runs one in which f will strike once.
+// startAsCommoner runs one in which f will strike once. Its address is $address in env.
 func startAsCommoner(t *testing.T, f fault, env ...string) *commoner {
 	t.Helper()
-	r := &commoner{run: &run{t: t, address: handovertest.FreeAddress(t)}, uid: newCommoner()}
+	r := &commoner{run: newRun(t, handovertest.FreeAddress(t)), uid: newCommoner()}
 	must(t, os.Chmod(filepath.Dir(t.TempDir()), 0o755)) // the way to the ledger
-	dir, err := os.MkdirTemp("", "commoner-")
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := control.Dir(t)
 	executable, file, sockets := filepath.Join(dir, "service"), filepath.Join(dir, "fault"), filepath.Join(dir, "run")
 	r.takeover = filepath.Join(sockets, "shop.sock")
 	must(t, os.Link(build(t, ""), executable))
@@ -77,7 +77,10 @@ func startAsCommoner(t *testing.T, f fault, env ...string) *commoner {
 	}
 	self, err := os.Executable()
 	must(t, err)
-	r.Running = handovertest.Start(t, handovertest.Service{
+	for i := range env {
+		env[i] = strings.ReplaceAll(env[i], "$address", r.address)
+	}
+	r.Start(handovertest.Service{
 		Path: self, Address: r.address, Dir: dir,
 		Env: append([]string{
 			serviceVariable + "=" + executable, "ADDR=" + r.address, "HANDOVER_FAULT=" + file,
@@ -85,11 +88,9 @@ func startAsCommoner(t *testing.T, f fault, env ...string) *commoner {
 			"HANDOVER_PROBATION=300ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_CHECK_TIMEOUT=1s", "HANDOVER_DRAIN_TIMEOUT=20s",
 		}, env...),
 	})
-	r.renew()
 	load := r.Load()
 	load.Clients = crowd
-	r.load, err = handovertest.Drive(t.Context(), load)
-	must(t, err)
+	r.Drive(load)
 	return r
 }
 
@@ -115,7 +116,7 @@ func becomeCommoner(executable string) error {
 // hoarder has another process of that user keep more descriptors in flight than the service may have open, until leave.
 func (r *commoner) hoarder() (leave func()) {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.timeout, "/proc/self/exe")
+	cmd := exec.CommandContext(r.Ctx, "/proc/self/exe")
 	cmd.Env = append(os.Environ(), hoarderVariable+"="+strconv.Itoa(descriptorLimit+1), "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	if os.Geteuid() == 0 {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/test/internal/client"
-	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // crowding is how people are told that a frame with descriptors could not be sent.
@@ -33,8 +33,7 @@ func (r *commoner) crowd() (leave func()) {
 	r.t.Helper()
 	watch := r.watchStrike()
 	r.upgrade()
-	pid, err := strconv.Atoi(strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))[1])
-	must(r.t, err)
+	pid := r.victim(watch)
 	r.awaitStopped(pid)
 	leave = r.hoarder()
 	r.Signal(pid, syscall.SIGCONT)
@@ -44,6 +43,7 @@ func (r *commoner) crowd() (leave func()) {
 // TestTooManyDescriptorsInFlightAbortAHandover before its commit, whichever side meets the limit. The reason is said, nothing is lost,
 // and the next handover succeeds when the other process has gone.
 func TestTooManyDescriptorsInFlightAbortAHandover(t *testing.T) {
+	t.Parallel()
 	for _, frame := range []string{"HELLO", "OFFER", "LISTENERS"} {
 		t.Run(frame, func(t *testing.T) {
 			t.Parallel()
@@ -81,8 +81,8 @@ func TestTooManyDescriptorsInFlightFailAProbation(t *testing.T) {
 func TestTooManyDescriptorsInFlightLeaveTheLastConnectionOpen(t *testing.T) {
 	t.Parallel()
 	r, leave := crowded(t, "PREVIEW", "HANDOVER_PROBATION=10s", "HANDOVER_CHECK_FAILURES=60")
-	handovertest.AssertNothingLost(t, r.load.Stop())
-	idle, finished := client.Dial(t, r.address, patience), r.Watch(journal.Says(`msg="draining generation has finished"`))
+	r.Finish()
+	idle, finished := client.Dial(t, r.address, patience), r.WatchFor(`msg="draining generation has finished"`)
 	idle.Ask("/?id=idle")
 	successor, err := strconv.Atoi(strings.Fields(idle.Answer())[1])
 	must(t, err)
@@ -96,7 +96,7 @@ func TestTooManyDescriptorsInFlightLeaveTheLastConnectionOpen(t *testing.T) {
 	idle.Ask("/?id=again")
 	idle.AnswerBy(successor)
 	leave()
-	r.line(finished, "the connection does not go back")
+	r.Line(finished, "the connection does not go back")
 	idle.Ask("/?id=last")
 	idle.AnswerBy(r.PID())
 }
@@ -119,23 +119,15 @@ func TestTooManyDescriptorsInFlightAtFinalLoseTheTakeoverSocketAlone(t *testing.
 // answersAtTheTakeoverSocket waits until the process does: it serves before.
 func (r *commoner) answersAtTheTakeoverSocket(pid int) {
 	r.t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
+	r.Eventually(fmt.Sprintf("process %d at the takeover socket", pid), func() (any, bool) {
 		c, err := net.Dial("unix", r.takeover)
-		if err == nil {
-			creds, err := platform.PeerCredentials(platform.SocketFromConn(c.(*net.UnixConn)))
-			c.Close()
-			if err == nil && creds.PID == pid {
-				return
-			}
+		if err != nil {
+			return err, false
 		}
-		select {
-		case <-again.C:
-		case <-r.timeout.Done():
-			r.t.Fatalf("process %d does not answer at the takeover socket: %v\n%s", pid, err, r.Output(60))
-		}
-	}
+		defer c.Close()
+		creds, err := platform.PeerCredentials(platform.SocketFromConn(c.(*net.UnixConn)))
+		return err, err == nil && creds.PID == pid
+	})
 }
 
 // TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself: it cannot be told who serves now, and finishes what it holds.
@@ -169,16 +161,11 @@ func TestTooManyDescriptorsInFlightKeepConnectionsWhereTheyAre(t *testing.T) {
 			incumbent = p.PID
 		}
 	}
-	answered := r.load.Snapshot().ByPID[incumbent]
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for r.load.Snapshot().ByPID[incumbent] < answered+50 { // it answers those that stay
-		select {
-		case <-again.C:
-		case <-r.timeout.Done():
-			t.Fatalf("process %d does not answer: %s", incumbent, r.Output(60))
-		}
-	}
+	answered := r.Driver.Snapshot().ByPID[incumbent]
+	r.Eventually("answers to those that stay", func() (any, bool) {
+		n := r.Driver.Snapshot().ByPID[incumbent]
+		return n, n >= answered+50
+	})
 	leave()
 	r.AwaitExit(incumbent) // they have followed
 	handovertest.AssertNothingLost(t, r.finish())

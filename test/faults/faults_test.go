@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // fault is where and how a process is struck: see faulty in the library.
@@ -28,23 +31,21 @@ func (f fault) String() string {
 	return strings.Join([]string{f.direction, f.frame, f.moment, f.effect}, " ")
 }
 
+// kills reports whether the process that is struck is killed, at once or after a while of standing still.
+func (f fault) kills() bool { return f.effect == "KILL" || f.effect == "HALT" }
+
 // build returns the service with faults compiled in, and with a flaw of its own if one is named.
 func build(t *testing.T, flaw string) string {
 	t.Helper()
-	flags := []string{"-tags", "handoverfault"}
-	if flaw != "" {
-		flags = append(flags, "-ldflags", "-X main.flaw="+flaw)
-	}
-	return handovertest.Build(t, "../service", flags...)
+	return rig.Build(t, flaw, "-tags", "handoverfault")
 }
 
 // run is a service under load.
 type run struct {
-	*handovertest.Running
+	*rig.Run
 	t       *testing.T
 	address string
-	load    *handovertest.Driver
-	timeout context.Context
+	reader  *reader
 	outcome *handovertest.Watch
 	crash   bool // of the only generation
 }
@@ -55,6 +56,11 @@ const patience = 20 * time.Second
 // crowd is a little of everything.
 var crowd = handovertest.Clients{KeepAlive: 4, New: 2, Slow: 2, Upload: 1, Pipelined: 1, Dribble: 1, Idle: 1}
 
+// newRun is of a service that is started at address.
+func newRun(t *testing.T, address string) *run {
+	return &run{Run: rig.New(t, rig.Patience{Test: time.Minute}), t: t, address: address, reader: newReader()}
+}
+
 func start(t *testing.T, env ...string) *run {
 	t.Helper()
 	return startWith(t, crowd, env...)
@@ -62,70 +68,58 @@ func start(t *testing.T, env ...string) *run {
 
 func startWith(t *testing.T, clients handovertest.Clients, env ...string) *run {
 	t.Helper()
-	address, reader := handovertest.FreeAddress(t), newReader()
-	service := handovertest.Start(t, handovertest.Service{
-		Path: build(t, ""), Address: address, Network: "tcp", Output: reader,
-		Env: append([]string{
-			"ADDR=" + address, "HANDOVER_PROBATION=300ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_CHECK_TIMEOUT=1s",
-			"HANDOVER_DRAIN_TIMEOUT=20s", "GORACE=atexit_sleep_ms=0",
-		}, env...),
-	})
-	r := &run{Running: service, t: t, address: address}
-	r.renew()
-	load := service.Load()
+	r := serve(t, handovertest.FreeAddress(t), env...)
+	load := r.Load()
 	load.Clients = clients
-	load.Quiet = [2]time.Duration{time.Second, 2 * time.Second}
-	var err error
-	if r.load, err = handovertest.Drive(t.Context(), load); err != nil {
-		t.Fatal(err)
-	}
-	reader.drives(r.load)
+	r.drive(load)
 	return r
 }
 
-// renew bounds everything that is waited for from now on.
-func (r *run) renew() {
-	var cancel context.CancelFunc
-	r.timeout, cancel = context.WithTimeout(r.t.Context(), time.Minute)
-	r.t.Cleanup(cancel)
+// serve starts the service, which nobody asks yet.
+func serve(t *testing.T, address string, env ...string) *run {
+	t.Helper()
+	r := newRun(t, address)
+	r.Start(handovertest.Service{
+		Path: build(t, ""), Address: address, Output: r.reader,
+		Env: append([]string{
+			"ADDR=" + address, "HANDOVER_PROBATION=300ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_CHECK_TIMEOUT=1s",
+			"HANDOVER_DRAIN_TIMEOUT=20s",
+		}, env...),
+	})
+	return r
 }
 
-// line waits for a line of output.
-func (r *run) line(w *handovertest.Watch, what string) string {
+// drive puts the service under load.
+func (r *run) drive(load handovertest.Load) {
 	r.t.Helper()
-	line, err := w.Line(r.timeout)
-	if err != nil {
-		r.t.Fatalf("%s: %v\n%s", what, err, r.Output(60))
-	}
-	return line
+	r.Drive(load)
+	r.reader.drives(r.Driver)
 }
 
 // upgrade asks for a handover; settle waits until it is over.
 func (r *run) upgrade() {
-	r.outcome = r.Watch(func(line string) bool {
-		for _, msg := range []string{
-			`msg="serving: the handover is final"`, `msg="handover aborted`, `msg="successor taken back`,
-			`msg="the incumbent died`, `msg=serving `,
-		} {
-			if strings.Contains(line, msg) {
-				return true
-			}
-		}
-		return false
-	})
+	r.outcome = r.Watch(journal.SaysAny(
+		`msg="serving: the handover is final"`, `msg="handover aborted`, `msg="successor taken back`, `msg="the incumbent died`, `msg=serving `,
+	))
 	r.Signal(r.PID(), syscall.SIGUSR2)
 }
 
-func (r *run) settle() string { return r.line(r.outcome, "the handover has no outcome") }
+// prove asks for a handover, and returns the successor when it serves on probation.
+func (r *run) prove() (successor int) {
+	r.t.Helper()
+	proof := r.WatchFor(`msg="serving on probation"`)
+	r.upgrade()
+	return journal.Number(r.t, r.Line(proof, "the successor does not serve"), "pid")
+}
+
+func (r *run) settle() string { return r.Line(r.outcome, "the handover has no outcome") }
 
 // finish checks that the next upgrade works, that nothing was lost but in a crash, and that nothing is left.
 func (r *run) finish() handovertest.Report {
 	r.t.Helper()
-	if err := r.load.WaitAnswers(r.timeout, 20); err != nil {
-		r.t.Fatalf("nobody answers: %v\n%s", err, r.Output(60))
-	}
+	r.Answers(20)
 	r.Upgrade(1)
-	report := r.load.Stop()
+	report := r.Driver.Stop()
 	if r.crash {
 		report.Refused = 0
 	}
@@ -141,51 +135,60 @@ var strikes = regexp.MustCompile(`msg="fault strikes" pid=(\d+) at=(\d+)`)
 // armed starts a service in which f will strike once.
 func armed(t *testing.T, f fault, clients handovertest.Clients, env ...string) *run {
 	t.Helper()
+	return startWith(t, clients, append(env, arm(t, f))...)
+}
+
+// arm returns the variable of a service's environment by which f will strike once.
+func arm(t *testing.T, f fault) (env string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "fault")
-	if err := os.WriteFile(file, []byte(f.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return startWith(t, clients, append(env, "HANDOVER_FAULT="+file)...)
+	must(t, os.WriteFile(file, []byte(f.String()), 0o600))
+	return "HANDOVER_FAULT=" + file
 }
 
 // struck waits for the fault and sees it through.
 func (r *run) struck(f fault, watch *handovertest.Watch) (pid int) {
 	r.t.Helper()
-	found := strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))
-	pid, _ = strconv.Atoi(found[1])
-	nanos, _ := strconv.ParseInt(found[2], 10, 64)
+	line := r.Line(watch, "the fault never struck")
+	pid, at := journal.Number(r.t, line, "pid"), journal.Number(r.t, line, "at")
 	switch f.effect {
+	case "STOP":
+		r.standsStill(pid, 500*time.Millisecond)
+		r.Signal(pid, syscall.SIGCONT)
+		return pid
+	case "HALT":
+		r.standsStill(pid, 200*time.Millisecond)
+		r.Kill(pid)
 	case "KILL":
 		r.AwaitExit(pid)
-		r.load.Killed(pid, time.Unix(0, nanos))
-	case "STOP":
-		r.awaitStopped(pid) // it says that it will before it does
-		// The process stands still. If another one serves, it answers; if this one does, nobody can.
-		still, cancel := context.WithTimeout(r.timeout, 500*time.Millisecond)
-		_ = r.load.WaitAnswers(still, 20)
-		cancel()
-		r.Signal(pid, syscall.SIGCONT)
 	}
+	r.pass(100 * time.Millisecond)                // until clients have seen it: a loss has the time at which it was seen
+	r.Driver.Killed(pid, time.Unix(0, int64(at))) // stopped before, it has done nothing since
 	return pid
+}
+
+// victim waits for the fault, and returns the process that it strikes.
+func (r *run) victim(watch *handovertest.Watch) (pid int) {
+	r.t.Helper()
+	return journal.Number(r.t, r.Line(watch, "the fault never struck"), "pid")
+}
+
+// standsStill leaves a process as it is for that time, or less. If another one serves, it answers; if this one does, nobody can.
+func (r *run) standsStill(pid int, d time.Duration) {
+	r.t.Helper()
+	r.awaitStopped(pid) // it says that it will before it does
+	still, cancel := context.WithTimeout(r.Ctx, d)
+	defer cancel()
+	_ = r.Driver.WaitAnswers(still, 20)
 }
 
 // awaitStopped waits until the process stands still: the kernel tells nobody but its parent.
 func (r *run) awaitStopped(pid int) {
 	r.t.Helper()
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for {
-		for _, p := range r.Family() {
-			if p.PID == pid && p.State == "T" {
-				return
-			}
-		}
-		select {
-		case <-look.C:
-		case <-r.timeout.Done():
-			r.t.Fatalf("process %d does not stop", pid)
-		}
-	}
+	r.Eventually(fmt.Sprintf("process %d at rest", pid), func() (any, bool) {
+		family := r.Family()
+		return family, slices.ContainsFunc(family, func(p handovertest.Process) bool { return p.PID == pid && p.State == "T" })
+	})
 }
 
 func (r *run) watchStrike() *handovertest.Watch {
@@ -233,16 +236,12 @@ func once(t *testing.T, address, path string, pid int) {
 func strikeReturn(t *testing.T, f fault) {
 	r := armed(t, f, crowd, "HANDOVER_PROBATION=3s")
 	r.Swap(build(t, "failing"))
-	serving := r.Watch(func(line string) bool { return strings.Contains(line, `msg="serving on probation"`) })
 	watch := r.watchStrike()
-	r.upgrade()
-	r.line(serving, "the successor does not serve")
-	successor := r.PID()
+	successor := r.prove()
 	var idle []*client.Conn
 	for range 3 {
 		c := client.Dial(t, r.address, patience)
-		c.Ask("/?id=idle")
-		c.AnswerBy(successor)
+		c.IsOf(successor)
 		idle = append(idle, c)
 	}
 	once(t, r.address, "/?id=fail", successor)
@@ -264,35 +263,38 @@ var (
 	successorSends = []string{"HELLO", "ACK", "ADOPTED", "READY", "IMPORTED", "SERVING", "PONG"}
 )
 
-// grid runs every moment of each frame, killed and stopped.
+// grid runs every moment of each frame, killed and stopped: a fifth of them, which a seed chooses, or all with HANDOVER_COUNT=full.
 func grid(t *testing.T, frames []string, run func(*testing.T, fault), leaveOut func(fault) bool) {
+	all := gridOf(frames, []string{"KILL", "STOP"}, leaveOut)
+	sample(t, (len(all)+4)/5, all, run)
+}
+
+// gridOf are the effects at every moment of each frame.
+func gridOf(frames, effects []string, leaveOut func(fault) bool) (all []fault) {
 	for _, frame := range frames {
-		for _, f := range []fault{
-			{"send", frame, "before", ""}, {"send", frame, "within", ""}, {"send", frame, "after", ""},
-			{"receive", frame, "before", ""}, {"receive", frame, "after", ""},
-		} {
-			for _, signal := range []string{"KILL", "STOP"} {
-				f := f
-				f.effect = signal
-				if leaveOut != nil && leaveOut(f) {
-					continue
+		for direction, at := range moments {
+			for _, moment := range at {
+				for _, effect := range effects {
+					if f := (fault{direction, frame, moment, effect}); leaveOut == nil || !leaveOut(f) {
+						all = append(all, f)
+					}
 				}
-				t.Run(strings.ReplaceAll(fmt.Sprint(f), " ", "_"), func(t *testing.T) {
-					t.Parallel()
-					run(t, f)
-				})
 			}
 		}
 	}
+	slices.SortFunc(all, func(a, b fault) int { return strings.Compare(a.String(), b.String()) }) // the order of a map is another each time
+	return all
 }
 
 // TestStruckAtAFrameTheServiceGoesOn strikes either side before, within and after each frame of a handover.
 func TestStruckAtAFrameTheServiceGoesOn(t *testing.T) {
+	t.Parallel()
 	grid(t, append(incumbentSends, successorSends...), strike, killsTheService)
 }
 
 // TestStruckWhileConnectionsFollow does so after FINAL.
 func TestStruckWhileConnectionsFollow(t *testing.T) {
+	t.Parallel()
 	grid(t, []string{"CONN", "CONN_ACK", "GONE"}, strike, killsTheService)
 }
 
@@ -300,11 +302,12 @@ func TestStruckWhileConnectionsFollow(t *testing.T) {
 // the handover is final. See TestKilledAfterFinalDrainersGoOn.
 func killsTheService(f fault) bool {
 	receiver := f.direction == "receive" && (f.frame == "FINAL" || f.frame == "CONN" || f.frame == "GONE")
-	return f.effect == "KILL" && (receiver || f.direction == "send" && f.frame == "CONN_ACK")
+	return f.kills() && (receiver || f.direction == "send" && f.frame == "CONN_ACK")
 }
 
 // TestStruckWhileTakenBack does so while a successor whose work fails returns what it was given.
 func TestStruckWhileTakenBack(t *testing.T) {
+	t.Parallel()
 	grid(t, []string{"RETURN", "RESUME", "RETURNED", "RESUMED", "CONN", "CONN_ACK", "GONE"}, strikeReturn, leavesNobody)
 }
 
@@ -315,13 +318,14 @@ func leavesNobody(f fault) bool {
 	// Killed once it has said that it serves again, it is the service.
 	service := f.direction == "send" && (f.frame == "RESUMED" && f.moment == "after" || f.frame == "CONN_ACK") ||
 		f.direction == "receive" && (f.frame == "CONN" || f.frame == "GONE" || f.frame == "RETURNED" && f.moment == "after")
-	return f.effect == "KILL" && (alone || service)
+	return f.kills() && (alone || service)
 }
 
 // TestKilledAfterFinalDrainersGoOn kills the successor after FINAL: that is a crash of the service, but what it had not
 // accepted is answered by the generation that has it: a request in flight, and a connection that it was sent and did not
 // acknowledge.
 func TestKilledAfterFinalDrainersGoOn(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		fault
 		idleLives bool
@@ -335,17 +339,14 @@ func TestKilledAfterFinalDrainersGoOn(t *testing.T) {
 		t.Run(strings.ReplaceAll(fmt.Sprint(c.fault), " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			r := armed(t, c.fault, handovertest.Clients{New: 1})
-			r.load.Stop()
+			r.Driver.Stop()
 			incumbent := r.PID()
 			idle, busy := client.Dial(t, r.address, patience), client.Dial(t, r.address, patience)
-			idle.Ask("/?id=1")
-			idle.AnswerBy(incumbent)
+			idle.IsOf(incumbent)
 			watch := r.watchStrike()
 			busy.Ask("/slow?id=2&ms=1500")
 			r.upgrade()
-			found := strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))
-			killed, _ := strconv.Atoi(found[1])
-			r.AwaitExit(killed)
+			r.AwaitExit(r.victim(watch))
 			busy.AnswerBy(incumbent)
 			if c.idleLives {
 				idle.Ask("/?id=3")

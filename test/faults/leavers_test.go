@@ -31,19 +31,19 @@ func TestClientsThatLeaveAtTheSwitchLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "fault")
 	r := startWith(t, handovertest.Clients{New: 1}, "HANDOVER_FAULT="+file)
-	r.load.Stop()
+	r.Driver.Stop()
 	r.Upgrade(1)
-	r.settled("one generation", func() (any, bool) { all := r.Family(); return all, len(all) == 1 })
+	r.Eventually("one generation", func() (any, bool) { all := r.Family(); return all, len(all) == 1 })
 	// What the end of the other brings about is over when the counts stay as they are.
 	var before [2]int
 	same := 0
-	r.settled("counts that stay", func() (any, bool) {
+	r.Eventually("counts that stay", func() (any, bool) {
 		now := r.counts()
 		if same++; now != before {
 			same = 0
 		}
 		before = now
-		return now, same == 10
+		return now, same == 20
 	})
 
 	var stay []*client.Conn
@@ -56,8 +56,7 @@ func TestClientsThatLeaveAtTheSwitchLeaveNothingBehind(t *testing.T) {
 		stay = append(stay, r.leave(f.String(), func(l *leavers) {
 			watch := r.watchStrike()
 			r.upgrade()
-			pid, err := strconv.Atoi(strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))[1])
-			must(t, err)
+			pid := r.victim(watch)
 			r.awaitStopped(pid)
 			l.set(func() time.Duration { return 0 })
 			r.Signal(pid, syscall.SIGCONT)
@@ -66,9 +65,7 @@ func TestClientsThatLeaveAtTheSwitchLeaveNothingBehind(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 4 {
 		stay = append(stay, r.leave("around FINAL", func(l *leavers) {
-			proving := r.Watch(func(line string) bool { return strings.Contains(line, `msg="serving on probation"`) })
-			r.upgrade()
-			r.line(proving, "no successor serves")
+			r.prove()
 			const probation = 300 * time.Millisecond
 			l.set(func() time.Duration {
 				return probation - 50*time.Millisecond + time.Duration(random.Int64N(int64(100*time.Millisecond)))
@@ -77,15 +74,20 @@ func TestClientsThatLeaveAtTheSwitchLeaveNothingBehind(t *testing.T) {
 	}
 
 	want := [2]int{before[0] + len(stay), before[1] + len(stay)} // one of each for each
-	r.settled(fmt.Sprintf("%d descriptors and %d goroutines", want[0], want[1]), func() (any, bool) {
+	r.Eventually(fmt.Sprintf("%d descriptors and %d goroutines", want[0], want[1]), func() (any, bool) {
 		now := r.counts()
 		return now, now == want
 	})
 	t.Logf("%d descriptors and %d goroutines without clients", before[0], before[1])
 	pid := r.PID()
-	ending := r.Watch(func(line string) bool { return strings.Contains(line, "msg=ending ") })
+	r.Eventually("as many descriptors without the connection that asked", func() (any, bool) {
+		n, err := handovertest.OpenFDs(pid)
+		must(t, err)
+		return n, n == want[0]-1
+	})
+	ending := r.WatchFor("msg=ending ")
 	r.Signal(pid, syscall.SIGTERM)
-	if line := r.line(ending, "the service does not end"); !strings.Contains(line, fmt.Sprintf(" connections=%d ", len(stay))) {
+	if line := r.Line(ending, "the service does not end"); !strings.Contains(line, fmt.Sprintf(" connections=%d ", len(stay))) {
 		t.Errorf("%q; want %d connections", line, len(stay))
 	}
 	r.AwaitExit(pid)
@@ -99,18 +101,16 @@ func TestClientsThatLeaveAtTheSwitchLeaveNothingBehind(t *testing.T) {
 // leave upgrades the service by handOver, which has the leavers go at some moment of it, and returns the clients that stay.
 func (r *run) leave(moment string, handOver func(*leavers)) (stay []*client.Conn) {
 	r.t.Helper()
-	r.renew()
+	r.Renew()
 	incumbent := r.PID()
 	l := &leavers{t: r.t, moment: moment}
 	for i := range 8 * len(waysToLeave) {
 		c := client.Dial(r.t, r.address, patience)
-		c.Ask("/?id=1")
-		c.AnswerBy(incumbent)
+		c.IsOf(incumbent)
 		l.all = append(l.all, leaver{c, waysToLeave[i%len(waysToLeave)]})
 	}
 	stays := client.Dial(r.t, r.address, patience)
-	stays.Ask("/?id=1")
-	stays.AnswerBy(incumbent)
+	stays.IsOf(incumbent)
 	handOver(l)
 	began := time.Now()
 	if line := r.settle(); !strings.Contains(line, "the handover is final") {
@@ -123,8 +123,7 @@ func (r *run) leave(moment string, handOver func(*leavers)) (stay []*client.Conn
 	} else {
 		r.t.Logf("%s: the generation before has gone after %s", moment, took)
 	}
-	stays.Ask("/?id=2")
-	stays.AnswerBy(r.PID())
+	stays.IsOf(r.PID())
 	return []*client.Conn{stays}
 }
 
@@ -215,22 +214,4 @@ func (r *run) counts() [2]int {
 	descriptors, err := handovertest.OpenFDs(pid)
 	must(r.t, err)
 	return [2]int{descriptors, goroutines}
-}
-
-// settled waits until something holds: nobody tells of it.
-func (r *run) settled(what string, look func() (any, bool)) {
-	r.t.Helper()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		is, ok := look()
-		if ok {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-r.timeout.Done():
-			r.t.Fatalf("never came to %s: %v\n%s", what, is, r.Output(60))
-		}
-	}
 }

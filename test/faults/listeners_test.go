@@ -29,17 +29,14 @@ func (r *run) refused() string {
 // TestUnixSocketPathOutlivesGenerations: neither a failed successor nor a generation that leaves removes it; the end of the
 // service does.
 func TestUnixSocketPathOutlivesGenerations(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "socket")
-	service := handovertest.Start(t, handovertest.Service{
+	r := newRun(t, path)
+	r.Start(handovertest.Service{
 		Path: build(t, ""), Network: "unix", Address: path,
 		Env: []string{"ADDR=" + path, "HANDOVER_PROBATION=100ms"},
 	})
-	r := &run{Running: service, t: t, address: path}
-	r.renew()
-	var err error
-	if r.load, err = handovertest.Drive(t.Context(), service.Load()); err != nil {
-		t.Fatal(err)
-	}
+	r.Drive(r.Load())
 	before, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +52,7 @@ func TestUnixSocketPathOutlivesGenerations(t *testing.T) {
 	if err != nil || !os.SameFile(before, after) {
 		t.Errorf("the path is another's after five handovers: %v", err)
 	}
-	handovertest.AssertNothingLost(t, r.load.Stop())
+	r.Finish()
 	r.Stop()
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("the path outlives the service: %v", err)
@@ -64,18 +61,13 @@ func TestUnixSocketPathOutlivesGenerations(t *testing.T) {
 
 // TestIncumbentAcceptsNothingAfterTheCommit: every new connection of a probation is the successor's.
 func TestIncumbentAcceptsNothingAfterTheCommit(t *testing.T) {
+	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=3s")
 	incumbent := r.PID()
-	serving := r.Watch(func(line string) bool { return strings.Contains(line, `msg="serving on probation"`) })
-	r.upgrade()
-	var successor int
-	if _, err := fmt.Sscanf(after(r.line(serving, "no probation"), " pid="), "%d", &successor); err != nil {
-		t.Fatal(err)
-	}
+	successor := r.prove()
 	for range 100 {
 		c := client.Dial(t, r.address, patience)
-		c.Ask("/?id=1")
-		c.AnswerBy(successor)
+		c.IsOf(successor)
 		c.Close()
 	}
 	if incumbent == successor {
@@ -85,25 +77,17 @@ func TestIncumbentAcceptsNothingAfterTheCommit(t *testing.T) {
 	r.finish()
 }
 
-func after(line, key string) string {
-	_, rest, _ := strings.Cut(line, key)
-	return rest
-}
-
 // TestSuccessorWithoutDescriptorsIsRefused: it cannot hold what it is offered. Before that, and afterwards with a successor
 // that can, a hundred listeners of equal addresses are handed over.
 func TestSuccessorWithoutDescriptorsIsRefused(t *testing.T) {
+	t.Parallel()
 	address := handovertest.FreeAddress(t)
-	service := handovertest.Start(t, handovertest.Service{
+	r := newRun(t, address)
+	r.Start(handovertest.Service{
 		Path: build(t, ""), Address: address,
 		Env: []string{"ADDR=" + address + strings.Repeat(",127.0.0.1:0", 100), "HANDOVER_PROBATION=100ms"},
 	})
-	r := &run{Running: service, t: t, address: address}
-	r.renew()
-	var err error
-	if r.load, err = handovertest.Drive(t.Context(), service.Load()); err != nil {
-		t.Fatal(err)
-	}
+	r.Drive(r.Load())
 	r.Upgrade(1)
 	script := filepath.Join(t.TempDir(), "poor")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nulimit -n 40\nexec "+build(t, "")+"\n"), 0o700); err != nil {
@@ -120,7 +104,7 @@ func TestSuccessorWithoutDescriptorsIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Upgrade(2)
-	handovertest.AssertNothingLost(t, r.load.Stop())
+	r.Finish()
 	if before < 100 {
 		t.Errorf("%d descriptors are open: where are the listeners?", before)
 	}
@@ -130,6 +114,7 @@ func TestSuccessorWithoutDescriptorsIsRefused(t *testing.T) {
 // TestListenersOfEveryKindAreHandedOver, more than one message carries: each socket is the same one in the kernel after two
 // handovers.
 func TestListenersOfEveryKindAreHandedOver(t *testing.T) {
+	t.Parallel()
 	const each = 50
 	dir := t.TempDir()
 	address := handovertest.FreeAddress(t)
@@ -195,17 +180,16 @@ func bound(t *testing.T, pid int) map[string]string {
 
 // TestChangedSocketOptionIsReported, whatever kind of value it has: the listener keeps what it has, and that is said.
 func TestChangedSocketOptionIsReported(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	r.Swap(build(t, "options"))
 	said := map[string]*handovertest.Watch{}
 	for _, option := range []string{"SO_RCVBUF is ", "SO_PRIORITY is 0, asked for 5", "SO_LINGER is off, asked for 7 s", "SO_BINDTODEVICE is "} {
-		said[option] = r.Watch(func(line string) bool {
-			return strings.Contains(line, `msg="the listener keeps its socket option"`) && strings.Contains(line, option)
-		})
+		said[option] = r.WatchFor(`msg="the listener keeps its socket option"`, option)
 	}
 	r.Upgrade(1)
 	for option, line := range said {
-		r.line(line, "nothing is said of "+option)
+		r.Line(line, "nothing is said of "+option)
 	}
 	handovertest.AssertNothingLost(t, r.finish())
 }
@@ -214,6 +198,7 @@ func TestChangedSocketOptionIsReported(t *testing.T) {
 // one: it is no option of the listener. Connections that follow keep theirs. Guard: listener.Accept, "l.keepAlive(raw)"; without it
 // every generation but the first gives connections the default of package net.
 func TestKeepAliveOfListenConfigHoldsInEveryGeneration(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, env  string
 		is, change string
@@ -236,25 +221,25 @@ func TestKeepAliveOfListenConfigHoldsInEveryGeneration(t *testing.T) {
 			follows := client.Dial(t, r.address, patience)
 			for range 2 {
 				leaves := r.PID()
-				follows.Ask("/?id=1")
-				follows.AnswerBy(leaves)
+				follows.IsOf(leaves)
 				r.Upgrade(1)
 				r.AwaitExit(leaves)
 				wants(client.Dial(t, r.address, patience), c.is)
 			}
 			r.Swap(build(t, "options"))
+			leaves := r.PID()
 			r.Upgrade(1)
 			wants(client.Dial(t, r.address, patience), c.change)
-			follows.Ask("/?id=1")
-			follows.Answer()
+			r.AwaitExit(leaves)
 			wants(follows, c.is)
-			handovertest.AssertNothingLost(t, r.load.Stop())
+			r.Finish()
 		})
 	}
 }
 
 // TestUpgradeNeedsNothingOfTheRuntimeDirectory: it may be full, read-only or, as here, gone; the takeover socket travels.
 func TestUpgradeNeedsNothingOfTheRuntimeDirectory(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "run")
 	r := start(t, "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+dir)
 	r.Upgrade(1)

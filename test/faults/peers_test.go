@@ -135,12 +135,10 @@ func strikePeersReturn(t *testing.T, f fault) {
 	}
 	say(5, 1)
 	r.Swap(build(t, "failing"))
-	serving := r.Watch(func(line string) bool { return strings.Contains(line, `msg="serving on probation"`) })
 	watch := r.watchStrike()
-	r.upgrade()
-	r.line(serving, "the successor does not serve")
+	successor := r.prove()
 	say(3, 6)
-	once(t, r.address, "/?id=fail", r.PID())
+	once(t, r.address, "/?id=fail", successor)
 	pid := r.struck(f, watch)
 	t.Logf("%s: pid %d; %s", f, pid, r.settle())
 	if f.effect == "KILL" && f.direction == "send" {
@@ -155,6 +153,7 @@ func strikePeersReturn(t *testing.T, f fault) {
 // TestStruckWhilePeersArePassedOn: what is known of peers is lost only with a process that is killed and alone knows it, and neither is
 // a datagram lost nor answered with a count that is not its own.
 func TestStruckWhilePeersArePassedOn(t *testing.T) {
+	t.Parallel()
 	grid(t, []string{"CARRY"}, strikePeers, nil)
 }
 
@@ -166,6 +165,7 @@ func TestIncumbentKilledOnceItHasPassedOnPeers(t *testing.T) {
 
 // TestStruckWhilePeersComeBack is the same for a build that is taken back.
 func TestStruckWhilePeersComeBack(t *testing.T) {
+	t.Parallel()
 	grid(t, []string{"RESUME..CARRY"}, strikePeersReturn, nil)
 }
 
@@ -178,7 +178,7 @@ func TestSuccessorThatReadsNoPeersIsNotAwaited(t *testing.T) {
 	all.begin()
 	watch := r.watchStrike()
 	r.upgrade()
-	r.line(watch, "the fault never struck")
+	r.Line(watch, "the fault never struck")
 	began := time.Now()
 	settled := r.settle()
 	took := time.Since(began)

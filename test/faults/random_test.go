@@ -4,7 +4,6 @@ package faults
 
 import (
 	"math/rand/v2"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/count"
 )
 
 // probation of these handovers, and the span of instants: a successor is killed within it only, as afterwards it is the
@@ -22,11 +22,8 @@ const probation = 400 * time.Millisecond
 // TestStruckAtRandomInstantsTheServiceGoesOn kills or stops either side at random instants of handovers, under load: 30
 // times, or 300 with HANDOVER_COUNT=full. HANDOVER_SEED repeats a run.
 func TestStruckAtRandomInstantsTheServiceGoesOn(t *testing.T) {
-	rounds := 30
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		rounds = 300
-	}
-	randomStrikes(t, rounds)
+	t.Parallel()
+	randomStrikes(t, count.Of(30, 300))
 }
 
 var started = regexp.MustCompile(`msg="handover begins: the successor is started".* pid=(\d+)`)
@@ -57,12 +54,12 @@ func randomStrikes(t *testing.T, rounds int) {
 // strikeAtRandom runs one handover, and strikes once. It says what came of it.
 func (r *run) strikeAtRandom(random *rand.Rand) string {
 	r.t.Helper()
-	r.renew()
+	r.Renew()
 	begun := r.Watch(func(line string) bool { return started.MatchString(line) })
-	offered := r.Watch(func(line string) bool { return strings.Contains(line, "event=OFFER to=preparing") })
+	offered := r.WatchFor("event=OFFER to=preparing")
 	incumbent := r.PID()
 	r.upgrade()
-	successor, _ := strconv.Atoi(started.FindStringSubmatch(r.line(begun, "no handover begins"))[1])
+	successor, _ := strconv.Atoi(started.FindStringSubmatch(r.Line(begun, "no handover begins"))[1])
 
 	victim, side := incumbent, "incumbent"
 	span := probation * 3 / 2
@@ -73,7 +70,7 @@ func (r *run) strikeAtRandom(random *rand.Rand) string {
 	signal := []string{"KILL", "STOP"}[random.IntN(2)]
 	if victim == incumbent {
 		// Killed before, it would be the only generation: nothing is handed over yet.
-		r.line(offered, "no offer")
+		r.Line(offered, "no offer")
 	} else {
 		offered.Forget()
 	}
@@ -85,7 +82,7 @@ func (r *run) strikeAtRandom(random *rand.Rand) string {
 			continue
 		}
 		if signal == "KILL" {
-			r.load.Killed(victim, r.Kill(victim))
+			r.Driver.Killed(victim, r.Kill(victim))
 		} else {
 			r.Signal(victim, syscall.SIGSTOP)
 			still := time.NewTimer(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
@@ -94,10 +91,8 @@ func (r *run) strikeAtRandom(random *rand.Rand) string {
 		}
 	}
 	outcome := r.settle()
-	if err := r.load.WaitAnswers(r.timeout, 20); err != nil {
-		r.t.Fatalf("nobody answers: %v\n%s", err, r.Output(60))
-	}
-	handovertest.AssertLostInCrashOnly(r.t, r.load.Snapshot())
+	r.Answers(20)
+	handovertest.AssertLostInCrashOnly(r.t, r.Driver.Snapshot())
 	_, message, _ := strings.Cut(outcome, "msg=")
 	message, _, _ = strings.Cut(message, " build=")
 	return side + " " + signal + ": " + message

@@ -21,7 +21,9 @@ import (
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/executable"
 	"github.com/handover-go/handover/test/internal/relay"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // everyKind is every kind of client.
@@ -34,11 +36,10 @@ const drainTimeout = 10 * time.Second
 
 // round is a service that lives for one round of the soak.
 type round struct {
-	*handovertest.Running
+	*rig.Run
 	t       *testing.T
 	builds  func(flaw string) string
 	choices choices
-	ctx     context.Context
 	address string
 	program string // path of the service's executable
 	dir     string // of the takeover socket
@@ -46,7 +47,6 @@ type round struct {
 	keeper  int    // its process; 0: there is none
 	output  *os.File
 	reader  *reader
-	load    *handovertest.Driver
 
 	sessions *sessions
 	packets  *datagrams
@@ -59,13 +59,9 @@ type round struct {
 // begin starts a service, in whose environment more may be set once its address is known.
 func begin(t *testing.T, c choices, builds func(string) string, more func(address string) (env []string)) *round {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	t.Cleanup(cancel)
-	dir, err := os.MkdirTemp("", "soak-") // short enough for a socket
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := control.Dir(t)
 	r := &round{
-		t: t, builds: builds, choices: c, ctx: ctx, dir: filepath.Join(dir, "run"), file: filepath.Join(dir, "fault"),
+		Run: rig.New(t, rig.Patience{Test: 5 * time.Minute}), t: t, builds: builds, choices: c, dir: filepath.Join(dir, "run"), file: filepath.Join(dir, "fault"),
 		address: handovertest.FreeAddress(t), reader: newReader(), counts: map[string]int{},
 	}
 	lines, packets := handovertest.FreeAddress(t), handovertest.FreeAddress(t)
@@ -75,7 +71,7 @@ func begin(t *testing.T, c choices, builds func(string) string, more func(addres
 			"ADDR=" + r.address, "SESSIONS=tcp:" + lines, "PACKETS=udp:" + packets, "HANDOVER_FAULT=" + r.file,
 			"HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR=" + r.dir, "HANDOVER_PROBATION=" + c.probation.String(),
 			"HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_CHECK_TIMEOUT=1s", "HANDOVER_CHECK_FAILURES=2", "HANDOVER_READY_TIMEOUT=10s",
-			"HANDOVER_DRAIN_TIMEOUT=" + drainTimeout.String(), "GORACE=atexit_sleep_ms=0",
+			"HANDOVER_DRAIN_TIMEOUT=" + drainTimeout.String(),
 		},
 	}
 	if more != nil {
@@ -86,10 +82,11 @@ func begin(t *testing.T, c choices, builds func(string) string, more func(addres
 		r.put(builds(""))
 		s.Path, s.Args = builds("keeper"), r.flags()
 	}
-	r.Running = handovertest.Start(t, s)
+	r.Start(s)
 	if c.topology != kept {
 		r.program = r.Path()
 	}
+	var err error
 	r.output, err = os.OpenFile(fmt.Sprintf("/proc/%d/fd/2", r.PID()), os.O_WRONLY, 0) // outlives every process
 	must(t, err)
 	t.Cleanup(func() { r.output.Close() })
@@ -105,21 +102,9 @@ func (r *round) flags() []string {
 }
 
 // put puts a build where the next generation is started from.
-func (r *round) put(executable string) {
+func (r *round) put(program string) {
 	r.t.Helper()
-	content, err := os.ReadFile(executable)
-	must(r.t, err)
-	writeExecutable(r.t, r.program+".next", content)
-	must(r.t, os.Rename(r.program+".next", r.program))
-}
-
-// writeExecutable holds off forks while the file is open: a child between fork and exec would hold it too, and it could not be executed
-// (golang/go#22315).
-func writeExecutable(t *testing.T, path string, content []byte) {
-	t.Helper()
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	must(t, os.WriteFile(path, content, 0o755))
+	executable.Put(r.t, program, r.program)
 }
 
 // drive puts the service under load.
@@ -127,16 +112,12 @@ func (r *round) drive() {
 	r.t.Helper()
 	load := r.Load()
 	load.Clients = everyKind
-	load.Quiet = [2]time.Duration{time.Second, 2 * time.Second}
 	load.Timeout = time.Minute
 	if r.choices.jitter {
 		load.Address = relay.Start(r.t, r.address, 2*time.Millisecond, 30*time.Millisecond).Address()
 	}
-	var err error
-	if r.load, err = handovertest.Drive(r.ctx, load); err != nil {
-		r.t.Fatalf("%v\n%s", err, r.Output(60))
-	}
-	r.reader.drives(r.load)
+	r.Drive(load)
+	r.reader.drives(r.Driver)
 	r.sessions.begin()
 }
 
@@ -151,7 +132,7 @@ func (r *round) run() handovertest.Report {
 		r.next()
 	}
 	r.reader.allDeaths()
-	report := r.load.Stop()
+	report := r.Driver.Stop()
 	r.judge(report)
 	if r.choices.quiet {
 		r.next()
@@ -207,14 +188,14 @@ func (r *round) step(s step) {
 				if s.build == "deaf" || s.build == "spin" {
 					strike, s.victim, s.signal, s.strike = time.After(500*time.Millisecond), "successor", "KILL", atInstant
 				}
-			case settles:
-				settled = true
+			case settles: // but a handover that has begun goes on without its keeper
+				settled = settled || successor == 0 || !strings.Contains(e.line, "the keeper is gone")
 			}
 		case <-strike:
 			strike = nil
 			victim := map[string]int{"incumbent": incumbent, "successor": successor, "keeper": r.keeper}[s.victim]
-			if undo = r.hit(s, victim); undo != nil {
-				release = time.After(s.hold)
+			if undone := r.hit(s, victim); undone != nil {
+				undo, release = undone, time.After(s.hold)
 			}
 		case <-release:
 			release = nil
@@ -230,9 +211,7 @@ func (r *round) step(s step) {
 	}
 	r.put(r.builds(""))
 	r.settle()
-	if err := r.load.WaitAnswers(r.ctx, 20); err != nil {
-		r.t.Fatalf("%s: nobody answers: %v\n%s", s, err, r.Output(150))
-	}
+	r.Answers(20)
 	r.upgrades++
 }
 
@@ -245,21 +224,8 @@ func (r *round) ask() {
 	case kept:
 		r.Signal(r.keeper, syscall.SIGUSR2)
 	case joined:
-		r.byHand(r.program)
+		r.ByHand(r.PID(), r.program)
 	}
-}
-
-// byHand has a shell start a program with the environment of the service, and leaves it to itself.
-func (r *round) byHand(command ...string) {
-	r.t.Helper()
-	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", r.PID()))
-	must(r.t, err)
-	shell := exec.CommandContext(r.ctx, "sh", append([]string{"-c", `"$0" "$@" &`}, command...)...)
-	shell.Env = slices.DeleteFunc(strings.Split(strings.TrimRight(string(environ), "\x00"), "\x00"), func(v string) bool {
-		return strings.HasPrefix(v, "HANDOVER_LINK=") || strings.HasPrefix(v, "HANDOVER_KEEPER=")
-	})
-	shell.Stdout, shell.Stderr = r.output, r.output
-	must(r.t, shell.Run())
 }
 
 // provoke asks for the request that some builds are bad at.
@@ -338,7 +304,7 @@ func (r *round) next() {
 			if !final.MatchString(e.line) {
 				r.t.Fatalf("the next upgrade: %s\n%s", e.line, r.Output(150))
 			}
-		case <-r.ctx.Done():
+		case <-r.Ctx.Done():
 			r.t.Fatalf("the next upgrade has no outcome\n%s", r.Output(150))
 		}
 		break
@@ -353,7 +319,7 @@ func (r *round) next() {
 // settle waits until exactly one generation is left, which serves, and its keeper, which knows it.
 func (r *round) settle() {
 	r.t.Helper()
-	patience, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
+	patience, cancel := context.WithTimeout(r.Ctx, 2*time.Minute)
 	defer cancel()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
@@ -383,9 +349,12 @@ func (r *round) calm() (what string, ok bool) {
 	s, want := reply.Status, 1
 	if s.Keeper != nil {
 		r.keeper, want = s.Keeper.PID, 2
+		if s.Keeper.State != "serving" { // it may have been asked for a handover of which no generation knows yet
+			return "the keeper is " + s.Keeper.State, false
+		}
 	} else if r.choices.topology == kept {
 		if len(r.Family()) == 1 && s.State == "serving" {
-			r.byHand(append([]string{r.builds("keeper")}, r.flags()...)...)
+			r.ByHand(r.PID(), append([]string{r.builds("keeper")}, r.flags()...)...)
 			<-time.After(100 * time.Millisecond) // whether it is let in, the next look shows
 		}
 		return "no keeper", false
@@ -438,7 +407,7 @@ func (r *round) tidy(most int) {
 		select {
 		case <-look.C:
 		case <-patience.C:
-			links, _ := exec.CommandContext(r.ctx, "ls", "-l", "/proc/"+strconv.Itoa(r.PID())+"/fd").CombinedOutput()
+			links, _ := exec.CommandContext(r.Ctx, "ls", "-l", "/proc/"+strconv.Itoa(r.PID())+"/fd").CombinedOutput()
 			r.t.Fatalf("%d descriptors are open, want %d at most\n%s", r.held(), most, links)
 		}
 	}

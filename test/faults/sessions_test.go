@@ -135,11 +135,8 @@ func strikeSessionsReturn(t *testing.T, f fault) {
 	address := handovertest.FreeAddress(t)
 	r := armed(t, f, crowdOfSessions, "SESSIONS=tcp:"+address, "HANDOVER_PROBATION=3s")
 	r.Swap(build(t, "failing"))
-	serving := r.Watch(func(line string) bool { return strings.Contains(line, `msg="serving on probation"`) })
 	watch := r.watchStrike()
-	r.upgrade()
-	r.line(serving, "the successor does not serve")
-	successor := r.PID()
+	successor := r.prove()
 	all := dialSessions(t, address, sessionsEach, successor)
 	all.begin()
 	once(t, r.address, "/?id=fail", successor)
@@ -152,9 +149,7 @@ func strikeSessionsReturn(t *testing.T, f fault) {
 // judgeSessions counts what a fault has cost: nothing, unless it killed who had them; and nothing that another had accepted.
 func (r *run) judgeSessions(f fault, all *sessions) {
 	r.t.Helper()
-	if err := r.load.WaitAnswers(r.timeout, 20); err != nil {
-		r.t.Fatalf("nobody answers: %v\n%s", err, r.Output(60))
-	}
+	r.Answers(20)
 	lost := all.end()
 	most := 0
 	if f.effect == "KILL" {
@@ -174,16 +169,19 @@ func (r *run) judgeSessions(f fault, all *sessions) {
 
 // TestStruckWhileSessionsFollow: none is lost but by a kill of the process that has it, none stalls, none goes on in two places.
 func TestStruckWhileSessionsFollow(t *testing.T) {
+	t.Parallel()
 	grid(t, []string{"CONN", "CONN_ACK", "GONE"}, strikeSessions, killsTheService)
 }
 
 // TestStruckWhileSessionsComeBack is the same for those that a build has accepted which is taken back.
 func TestStruckWhileSessionsComeBack(t *testing.T) {
+	t.Parallel()
 	grid(t, []string{"CONN", "CONN_ACK", "GONE"}, strikeSessionsReturn, leavesNobody)
 }
 
 // TestKilledBeforeItAcknowledgesSessionsGoOnWithTheSender: the successor, after FINAL.
 func TestKilledBeforeItAcknowledgesSessionsGoOnWithTheSender(t *testing.T) {
+	t.Parallel()
 	for _, f := range []fault{
 		{"receive", "CONN", "before", "KILL"}, {"send", "CONN_ACK", "before", "KILL"}, {"send", "CONN_ACK", "within", "KILL"},
 	} {
@@ -191,15 +189,13 @@ func TestKilledBeforeItAcknowledgesSessionsGoOnWithTheSender(t *testing.T) {
 			t.Parallel()
 			address := handovertest.FreeAddress(t)
 			r := armed(t, f, crowdOfSessions, "SESSIONS=tcp:"+address)
-			r.load.Stop() // it is a crash of the service
+			r.Driver.Stop() // it is a crash of the service
 			incumbent := r.PID()
 			all := dialSessions(t, address, sessionsEach, incumbent)
 			all.begin()
 			watch := r.watchStrike()
 			r.upgrade()
-			found := strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))
-			killed, _ := strconv.Atoi(found[1])
-			r.AwaitExit(killed)
+			r.AwaitExit(r.victim(watch))
 			if lost := all.end(); lost > 0 {
 				t.Errorf("%d sessions are lost", lost)
 			}

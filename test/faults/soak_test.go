@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -89,19 +88,10 @@ type soak struct {
 func (s *soak) build(flaw string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.paths[flaw] != "" {
-		return s.paths[flaw]
-	}
-	switch flaw {
-	case "keeper":
+	if s.paths[flaw] == "" && flaw == "keeper" {
 		s.paths[flaw] = handovertest.Build(s.t, "../keeper/keep", "-tags", "handoverfault")
-	case "":
-		s.paths[flaw] = build(s.t, "appended")
-	default:
-		content, err := os.ReadFile(s.paths[""])
-		must(s.t, err)
-		s.paths[flaw] = filepath.Join(filepath.Dir(s.paths[""]), flaw)
-		writeExecutable(s.t, s.paths[flaw], append(content, "flaw="+flaw...))
+	} else if s.paths[flaw] == "" {
+		s.paths[flaw] = build(s.t, flaw)
 	}
 	return s.paths[flaw]
 }

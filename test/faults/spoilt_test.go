@@ -5,7 +5,6 @@ package faults
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/count"
 )
 
 // lateness is longer than a peer may be silent that is watched.
@@ -53,7 +53,7 @@ func wrong(frames []string) (all []fault) {
 
 // sample runs some of the faults, which a seed chooses, or all with HANDOVER_COUNT=full.
 func sample(t *testing.T, some int, all []fault, run func(*testing.T, fault)) {
-	if os.Getenv("HANDOVER_COUNT") != "full" {
+	if !count.Full() {
 		random := rand.New(rand.NewPCG(seed(t), 0))
 		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		all = all[:some]
@@ -71,43 +71,45 @@ func spoil(t *testing.T, f fault) {
 	r := armed(t, f, crowd, "HANDOVER_DRAIN_TIMEOUT="+drainTimeout.String())
 	watch := r.watchStrike()
 	r.upgrade()
-	r.line(watch, "the fault never struck")
+	r.Line(watch, "the fault never struck")
 	t.Logf("%s: %s", f, r.settle())
 	r.finishSpoilt(f)
 }
 
 // spoilReturn does so on the way back from a build that gives up.
 func spoilReturn(t *testing.T, f fault) {
-	r := armed(t, f, crowd, "HANDOVER_PROBATION=3s", "HANDOVER_DRAIN_TIMEOUT="+drainTimeout.String())
+	r, _ := returned(t, f)
+	r.finishSpoilt(f)
+}
+
+// returned has the fault strike while a successor is taken back; the next build is good.
+func returned(t *testing.T, f fault) (r *run, outcome string) {
+	t.Helper()
+	r = armed(t, f, crowd, "HANDOVER_PROBATION=3s", "HANDOVER_DRAIN_TIMEOUT="+drainTimeout.String())
 	r.Swap(build(t, "failing"))
-	serving := r.Watch(func(line string) bool { return strings.Contains(line, `msg="serving on probation"`) })
 	watch := r.watchStrike()
-	r.upgrade()
-	r.line(serving, "the successor does not serve")
-	successor := r.PID()
+	successor := r.prove()
 	for range 3 { // which go back
 		c := client.Dial(t, r.address, patience)
-		c.Ask("/?id=idle")
-		c.AnswerBy(successor)
+		c.IsOf(successor)
 	}
 	once(t, r.address, "/?id=fail", successor)
-	r.line(watch, "the fault never struck")
-	t.Logf("%s: %s", f, r.settle())
+	r.Line(watch, "the fault never struck")
+	outcome = r.settle()
+	t.Logf("%s: %s", f, outcome)
 	r.Swap(build(t, ""))
-	r.finishSpoilt(f)
+	return r, outcome
 }
 
 // finishSpoilt checks that the next upgrade works, and that nothing is lost but what was cut in the end.
 func (r *run) finishSpoilt(f fault) {
 	r.t.Helper()
-	r.renew()
-	if err := r.load.WaitAnswers(r.timeout, 20); err != nil {
-		r.t.Fatalf("nobody answers: %v\n%s", err, r.Output(60))
-	}
+	r.Renew()
+	r.Answers(20)
 	r.Upgrade(1)
-	r.renew()
-	r.settled("one generation", func() (any, bool) { all := r.Family(); return all, len(all) == 1 })
-	report := r.load.Stop()
+	r.Renew()
+	r.Eventually("one generation", func() (any, bool) { all := r.Family(); return all, len(all) == 1 })
+	report := r.Driver.Stop()
 	if f.loose() {
 		report = forgive(report, crowd.Total())
 	}
@@ -121,12 +123,12 @@ func (r *run) finishSpoilt(f fault) {
 func forgive(report handovertest.Report, most int) handovertest.Report {
 	cut := map[string]bool{}
 	for _, l := range report.Losses {
-		if l.Outcome == handovertest.Failed || l.Outcome == handovertest.Closed {
+		if l.Outcome == handovertest.Failed || l.Outcome == handovertest.Closed || l.Outcome == handovertest.Unwritten {
 			cut[l.Local] = true
 		}
 	}
 	if len(cut) <= most {
-		report.Failed, report.Closed, report.Unwritten = 0, 0, 0
+		report.Failed, report.Closed = 0, 0
 	}
 	return report
 }
@@ -141,33 +143,65 @@ func (f fault) loose() bool {
 // TestFrameThatComesLateLosesNothing has one frame of a handover be sent late, or arrive late, by more than a peer may be silent that is
 // watched.
 func TestFrameThatComesLateLosesNothing(t *testing.T) {
-	sample(t, 4, late(slices.Concat(incumbentSends, successorSends, followSends)), spoil)
+	t.Parallel()
+	sample(t, 2, late(slices.Concat(incumbentSends, successorSends, followSends)), spoil)
 }
 
 // TestFrameOfTheWayBackThatComesLateLosesNothing does so while a successor is taken back.
 func TestFrameOfTheWayBackThatComesLateLosesNothing(t *testing.T) {
-	sample(t, 2, late(returnSends), spoilReturn)
+	t.Parallel()
+	sample(t, 1, late(returnSends), spoilReturn)
 }
 
 // TestFrameThatIsSpoiltLosesNothing has a bit of one frame of a handover be another, or the frame cut short, or come twice. What was on its
 // way in that frame may be cut when the generation that has sent it ends.
 func TestFrameThatIsSpoiltLosesNothing(t *testing.T) {
-	sample(t, 6, wrong(slices.Concat(incumbentSends, successorSends, followSends)), spoil)
+	t.Parallel()
+	sample(t, 3, wrong(slices.Concat(incumbentSends, successorSends, followSends)), spoil)
 }
 
 // TestFrameOfTheWayBackThatIsSpoiltLosesNothing does so while a successor is taken back.
 func TestFrameOfTheWayBackThatIsSpoiltLosesNothing(t *testing.T) {
-	sample(t, 2, wrong(returnSends), spoilReturn)
+	t.Parallel()
+	sample(t, 1, wrong(returnSends), spoilReturn)
 }
 
 // TestGenerationThatMissesItsReleaseServesNeverAgain: RESUMED does not reach a successor that was taken back. The incumbent is succeeded by another
 // and leaves, and its death makes nobody serve beside that one. Guards: life.happened, "l.state == returning && l.returned", for a link
 // that is broken, and life.frame, "l.step(onResumed", for a frame that is lost.
 func TestGenerationThatMissesItsReleaseServesNeverAgain(t *testing.T) {
-	for _, f := range []fault{{"send", "RESUMED", "magic", "CORRUPT"}, {"send", "RESUMED", "cut", "CORRUPT"}, {"send", "RESUMED", "kind", "CORRUPT"}} {
+	t.Parallel()
+	for _, f := range noRelease {
 		t.Run(f.moment, func(t *testing.T) {
 			t.Parallel()
 			spoilReturn(t, f)
 		})
 	}
 }
+
+// TestGenerationThatMissesItsReleaseIsToldAgain has the incumbent stay, and the successor leave all the same.
+func TestGenerationThatMissesItsReleaseIsToldAgain(t *testing.T) {
+	t.Parallel()
+	for _, f := range noRelease {
+		t.Run(f.moment, func(t *testing.T) {
+			t.Parallel()
+			r, _ := returned(t, f)
+			r.Eventually("one generation", func() (any, bool) { all := r.Family(); return all, len(all) == 1 })
+			r.finishSpoilt(f)
+		})
+	}
+}
+
+// TestSuccessorWhoseCallForHelpIsLostIsTakenBack: RETURN does not reach the incumbent. Guard: life.frame, "if l.state == asking"; without it the
+// handover is final, and a build that cannot serve has the service.
+func TestSuccessorWhoseCallForHelpIsLostIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r, outcome := returned(t, fault{"send", "RETURN", "kind", "CORRUPT"})
+	if !strings.Contains(outcome, `msg="successor taken back`) {
+		t.Errorf("it ended so: %s", outcome)
+	}
+	r.finishSpoilt(fault{"send", "RETURN", "kind", "CORRUPT"})
+}
+
+// noRelease are ways in which RESUMED does not reach a successor.
+var noRelease = []fault{{"send", "RESUMED", "magic", "CORRUPT"}, {"send", "RESUMED", "cut", "CORRUPT"}, {"send", "RESUMED", "kind", "CORRUPT"}}

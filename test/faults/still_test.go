@@ -4,7 +4,6 @@ package faults
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,10 +20,7 @@ func TestHandoverGoesOnAfterBothSidesStoodStill(t *testing.T) {
 	r := armed(t, f, crowd, "HANDOVER_FREEZE_TIMEOUT="+freeze.String())
 	incumbent, watch := r.PID(), r.watchStrike()
 	r.upgrade()
-	successor, err := strconv.Atoi(strikes.FindStringSubmatch(r.line(watch, "the fault never struck"))[1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	successor := r.victim(watch)
 	r.Signal(incumbent, syscall.SIGSTOP)
 	r.awaitStopped(incumbent)
 	r.awaitStopped(successor)
@@ -40,7 +36,7 @@ func TestHandoverGoesOnAfterBothSidesStoodStill(t *testing.T) {
 
 // pass lets time pass.
 func (r *run) pass(d time.Duration) {
-	passed, cancel := context.WithTimeout(r.timeout, d)
+	passed, cancel := context.WithTimeout(r.Ctx, d)
 	defer cancel()
 	<-passed.Done()
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/executable"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // badBuild is what stands at the service's path when it is to be upgraded.
@@ -45,6 +47,7 @@ var badBuilds = []badBuild{
 // TestBadBuildIsRefusedAndLosesNothing upgrades, under load, to what is no good build: the incumbent never stops answering,
 // whoever asked is told why, and a good build upgrades it straight afterwards.
 func TestBadBuildIsRefusedAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	for _, bad := range badBuilds {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,10 +55,10 @@ func TestBadBuildIsRefusedAndLosesNothing(t *testing.T) {
 			incumbent := r.PID()
 			bad.put(r)
 			r.fails(bad)
-			r.assertServes(incumbent)
+			r.AssertServes(incumbent)
 			r.assertAlone()
 			r.upgrades()
-			r.finish()
+			r.Finish()
 		})
 	}
 }
@@ -63,12 +66,12 @@ func TestBadBuildIsRefusedAndLosesNothing(t *testing.T) {
 // fails asks for a handover at the takeover socket, and checks how it fails, and that the keeper's log and the status say the same.
 func (r *run) fails(bad badBuild) (said string) {
 	r.t.Helper()
-	w := r.Watch(journal.Says(over))
+	w := r.WatchFor(over)
 	reply := r.ask(&wire.Upgrade{})
 	if reply.Outcome != bad.outcome || reply.Code != bad.code || reply.Error == "" || !strings.Contains(reply.Error, bad.reason) {
 		r.t.Errorf("reply %+v, want it %s, code %s, and %q for its error", reply, bad.outcome, bad.code, bad.reason)
 	}
-	said = r.line(w)
+	said = r.Line(w)
 	if journal.Attribute(said, "outcome") != bad.outcome || journal.Attribute(said, "error") != reply.Error {
 		r.t.Errorf("the keeper says:\n%s\nand replies %+v", said, reply)
 	}
@@ -89,6 +92,7 @@ var lateBuilds = []badBuild{
 
 // TestBuildThatIsBadAfterTheCommitIsTakenBack loses what the bad build had taken, and nothing else.
 func TestBuildThatIsBadAfterTheCommitIsTakenBack(t *testing.T) {
+	t.Parallel()
 	for _, bad := range lateBuilds {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
@@ -97,16 +101,16 @@ func TestBuildThatIsBadAfterTheCommitIsTakenBack(t *testing.T) {
 			}}).drive()
 			incumbent := r.PID()
 			bad.put(r)
-			serves, back := r.Watch(journal.Says(proving)), r.Watch(journal.Says(resumed))
+			serves, back := r.WatchFor(proving), r.WatchFor(resumed)
 			r.fails(bad)
 			// From now on the bad build accepts nothing, and what it has taken is lost, dead or alive.
-			pid := journal.Number(t, r.line(serves), "pid")
-			r.load.Killed(pid, r.died(pid, journal.Written(t, r.line(back))))
-			r.answers()
+			pid := journal.Number(t, r.Line(serves), "pid")
+			r.Driver.Killed(pid, r.died(pid, journal.Written(t, r.Line(back))))
+			r.Answers(20)
 			if got := r.PID(); got != incumbent {
 				t.Errorf("process %d answers, want the incumbent, %d", got, incumbent)
 			}
-			r.swap(build(t, ""))
+			r.swap(rig.Build(t, ""))
 			r.wantFinal(r.upgrade())
 			report := r.finishAfterCrash()
 			r.assertAlone()
@@ -132,16 +136,16 @@ func TestHealthyBuildPassesTheKeepersCheck(t *testing.T) {
 	for range 3 {
 		r.upgrades()
 	}
-	r.finish()
+	r.Finish()
 }
 
 // file puts a file there.
 func file(content string) func(*run) {
-	return func(r *run) { replace(r.t, r.program, []byte(content), 0o755) }
+	return func(r *run) { executable.Replace(r.t, r.program, []byte(content), 0o755) }
 }
 
 // flawed puts a build with that flaw there.
-func flawed(flaw string) func(*run) { return func(r *run) { r.swap(build(r.t, flaw)) } }
+func flawed(flaw string) func(*run) { return func(r *run) { r.swap(rig.Build(r.t, flaw)) } }
 
 // putSick puts a build there that is not healthy.
 func putSick(r *run) { r.swap(handovertest.Build(r.t, "./sick")) }
@@ -149,13 +153,13 @@ func putSick(r *run) { r.swap(handovertest.Build(r.t, "./sick")) }
 // putCut puts the first bytes of a good build there: half of it, if size is 0.
 func putCut(size int) func(*run) {
 	return func(r *run) {
-		program, err := os.ReadFile(build(r.t, ""))
+		program, err := os.ReadFile(rig.Build(r.t, ""))
 		must(r.t, err)
 		n := size
 		if n == 0 {
 			n = len(program) / 2
 		}
-		replace(r.t, r.program, program[:n], 0o755)
+		executable.Replace(r.t, r.program, program[:n], 0o755)
 	}
 }
 
@@ -166,7 +170,7 @@ func putForeign(r *run) {
 		foreign = "amd64"
 	}
 	path := filepath.Join(r.t.TempDir(), "foreign")
-	cmd := exec.CommandContext(r.ctx, "go", "build", "-o", path, "../lifecycle/testdata/foreign")
+	cmd := exec.CommandContext(r.Ctx, "go", "build", "-o", path, "../lifecycle/testdata/foreign")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+foreign, "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.t.Fatalf("build for %s: %v\n%s", foreign, err, out)

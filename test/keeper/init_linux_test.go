@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/executable"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // TestKeeperIsFitToBePID1 runs a keeper as the first process of a PID namespace, and its service forks twice, as a daemon does: orphans
@@ -26,27 +29,26 @@ func TestKeeperIsFitToBePID1(t *testing.T) {
 	program := filepath.Join(dir, "service")
 	address := handovertest.FreeAddress(t)
 	// Each generation leaves ten orphans, which end when they are told to.
-	daemons := fmt.Sprintf("for i in 0 1 2 3 4 5 6 7 8 9; do sh -c 'sh -c \"read x < %s/fifo\" &'; done\nexec %s", dir, build(t, ""))
+	daemons := fmt.Sprintf("for i in 0 1 2 3 4 5 6 7 8 9; do sh -c 'sh -c \"read x < %s/fifo\" &'; done\nexec %s", dir, rig.Build(t, ""))
 	must(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600))
 	fifo, err := os.OpenFile(filepath.Join(dir, "fifo"), os.O_RDWR, 0)
 	must(t, err)
 	defer fifo.Close()
-	replace(t, program, []byte("#!/bin/sh\n"+daemons+"\n"), 0o755)
+	executable.Replace(t, program, []byte("#!/bin/sh\n"+daemons+"\n"), 0o755)
 
 	cmd := exec.CommandContext(t.Context(), "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
 		handovertest.Build(t, "./keep"), "-name", "shop", "-state", filepath.Join(dir, "state"), program)
-	cmd.Env = append(os.Environ(), "HANDOVER_RUNTIME_DIR="+filepath.Join(runtimeDir(t), "run"), "GORACE=atexit_sleep_ms=0",
+	cmd.Env = append(os.Environ(), "HANDOVER_RUNTIME_DIR="+filepath.Join(control.Dir(t), "run"), "GORACE=atexit_sleep_ms=0",
 		"HANDOVER_PROBATION=100ms", "ADDR="+address)
 	output := &told{}
 	cmd.Stdout, cmd.Stderr = output, output
 	must(t, cmd.Start())
 	overdue := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer overdue.Stop()
-	r := &run{t: t, address: address}
-	r.renew()
+	r := newRun(t, address)
 	await := func(what string, n int) {
 		t.Helper()
-		r.eventually(fmt.Sprintf("%d times %q", n, what), func() (any, bool) {
+		r.Eventually(fmt.Sprintf("%d times %q", n, what), func() (any, bool) {
 			said := output.String()
 			return said, len(lines(said, what)) >= n
 		})
@@ -58,7 +60,7 @@ func TestKeeperIsFitToBePID1(t *testing.T) {
 	}
 	orphans := func(n int) {
 		t.Helper()
-		r.eventually(fmt.Sprintf("%d children of the keeper, none a zombie", n), func() (any, bool) {
+		r.Eventually(fmt.Sprintf("%d children of the keeper, none a zombie", n), func() (any, bool) {
 			all, zombies := children(t, keeper), 0
 			for _, pid := range all {
 				stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // it may have been reaped

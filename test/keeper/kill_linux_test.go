@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/count"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // TestKilledServiceIsServedAgainAndRefusesNobody kills the only generation, under load: who connects meanwhile waits in the queue of
@@ -17,18 +19,18 @@ func TestKilledServiceIsServedAgainAndRefusesNobody(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{flags: []string{"-steady", "1ms"}}).drive()
 	var gaps, starts []time.Duration
-	for range times(5) {
-		r.renew()
-		pid, starting, serves := r.PID(), r.Watch(journal.Says(runs)), r.Watch(journal.Says(up))
+	for range count.Of(5, 50) {
+		r.Renew()
+		pid, starting, serves := r.PID(), r.WatchFor(runs), r.WatchFor(up)
 		died := r.kill(pid)
 		if next := r.PID(); next == pid {
 			t.Fatalf("process %d answers after its death", pid)
 		}
 		gaps = append(gaps, time.Since(died))
-		begun := r.line(starting)
-		starts = append(starts, journal.Written(t, r.line(serves)).Sub(journal.Written(t, begun)))
-		r.answers()
-		if report := r.load.Snapshot(); report.Refused > 0 {
+		begun := r.Line(starting)
+		starts = append(starts, journal.Written(t, r.Line(serves)).Sub(journal.Written(t, begun)))
+		r.Answers(20)
+		if report := r.Driver.Snapshot(); report.Refused > 0 {
 			t.Fatalf("refused: %s\n%s", report, r.Output(60))
 		}
 	}
@@ -57,6 +59,7 @@ var moments = map[string]string{
 // TestKilledDuringAHandoverTheServiceGoesOn kills the incumbent, the successor, or both at moments of a handover. Nobody is
 // refused, nothing is lost but what the killed had accepted, and the keeper upgrades the service afterwards.
 func TestKilledDuringAHandoverTheServiceGoesOn(t *testing.T) {
+	t.Parallel()
 	for moment, line := range moments {
 		for _, victim := range []string{"incumbent", "successor", "both"} {
 			t.Run(victim+" "+moment, func(t *testing.T) {
@@ -64,25 +67,25 @@ func TestKilledDuringAHandoverTheServiceGoesOn(t *testing.T) {
 				r := start(t, kept{env: []string{"HANDOVER_PROBATION=500ms"}, flags: []string{"-steady", "1ms"}}).drive()
 				returns := strings.Contains(moment, "back")
 				if returns {
-					r.swap(build(t, "failing"))
+					r.swap(rig.Build(t, "failing"))
 				}
-				begun, proves, comes := r.Watch(journal.Says(launched)), r.Watch(journal.Says(proving)), r.Watch(journal.Says(line))
+				begun, proves, comes := r.WatchFor(launched), r.WatchFor(proving), r.WatchFor(line)
 				pids := map[string]int{"incumbent": r.PID()}
 				r.Signal(r.keeper, syscall.SIGUSR2)
-				pids["successor"] = journal.Number(t, r.line(begun), "pid")
+				pids["successor"] = journal.Number(t, r.Line(begun), "pid")
 				if returns {
-					r.line(proves)
+					r.Line(proves)
 					r.get("/?id=fail")
 				}
-				r.line(comes)
+				r.Line(comes)
 				for who, pid := range pids {
 					if who == victim || victim == "both" {
 						r.strike(pid)
 					}
 				}
-				r.swap(build(t, ""))
-				r.answers()
-				if report := r.load.Snapshot(); report.Refused > 0 {
+				r.swap(rig.Build(t, ""))
+				r.Answers(20)
+				if report := r.Driver.Snapshot(); report.Refused > 0 {
 					t.Errorf("refused: %s", report)
 				}
 				r.settled()
@@ -100,13 +103,13 @@ func TestServiceWhoseOnlySuccessorHangsIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{env: []string{"HANDOVER_READY_TIMEOUT=1s"}}).drive()
 	incumbent := r.PID()
-	r.swap(build(t, "hang"))
-	adopts, starting := r.Watch(journal.Says("event=OFFER to=preparing")), r.Watch(journal.Says(runs))
+	r.swap(rig.Build(t, "hang"))
+	adopts, starting := r.WatchFor("event=OFFER to=preparing"), r.WatchFor(runs)
 	replies := r.asking(&wire.Upgrade{})
-	r.line(adopts)
+	r.Line(adopts)
 	r.kill(incumbent)
-	r.line(starting)
-	r.answers()
+	r.Line(starting)
+	r.Answers(20)
 	if reply := <-replies; reply == nil || reply.Outcome != "aborted" || !strings.Contains(reply.Error, "the service has died") {
 		t.Errorf("reply %+v", reply)
 	}
@@ -122,7 +125,7 @@ func (r *run) strike(pid int) {
 	r.t.Helper()
 	if at, sent := r.sends(pid, syscall.SIGKILL); sent {
 		r.AwaitExit(pid)
-		r.load.Killed(pid, at)
+		r.Driver.Killed(pid, at)
 	}
 }
 
@@ -141,7 +144,7 @@ func (r *run) sends(pid int, signal syscall.Signal) (at time.Time, sent bool) {
 // upgradesSoon upgrades the service, as soon as what is under way is over.
 func (r *run) upgradesSoon() {
 	r.t.Helper()
-	r.eventually("a handover that is final", func() (any, bool) {
+	r.Eventually("a handover that is final", func() (any, bool) {
 		reply := r.ask(&wire.Upgrade{})
 		if reply.Outcome != "final" && reply.Code != wire.CodeBusy && reply.Code != wire.CodeDenied {
 			r.t.Fatalf("reply %+v\n%s", reply, r.Output(80))

@@ -14,9 +14,9 @@ import (
 // orphan kills the keeper, and waits until the generation that serves knows.
 func (r *run) orphan() {
 	r.t.Helper()
-	w := r.Watch(journal.Says(alone))
+	w := r.WatchFor(alone)
 	r.Kill(r.keeper)
-	r.line(w)
+	r.Line(w)
 }
 
 // adopt starts a new keeper, and waits until it knows that the service serves.
@@ -24,7 +24,7 @@ func (r *run) adopt(flags ...string) {
 	r.t.Helper()
 	before, w := r.keeper, r.Watch(journal.SaysAny(known, noKeeper))
 	r.another(flags...)
-	if line := r.line(w); !strings.Contains(line, known) {
+	if line := r.Line(w); !strings.Contains(line, known) {
 		r.t.Fatalf("no new keeper: %s\n%s", line, r.Output(60))
 	}
 	r.settled()
@@ -40,28 +40,28 @@ func TestServiceOutlivesItsKeeperAndTakesTheNext(t *testing.T) {
 	r := start(t, kept{flags: []string{"-steady", "1ms"}}).drive()
 	incumbent := r.PID()
 	r.orphan()
-	r.assertServes(incumbent)
+	r.AssertServes(incumbent)
 
-	final := r.Watch(journal.Says(succeeded))
+	final := r.WatchFor(succeeded)
 	r.Signal(incumbent, syscall.SIGUSR2)
-	r.line(final)
+	r.Line(final)
 	if reply := r.ask(&wire.Upgrade{}); reply.Outcome != "final" || reply.Generation != 3 {
 		t.Errorf("reply %+v, want generation 3 final", reply)
 	}
 	serving := r.PID()
-	r.assertServes(serving)
+	r.AssertServes(serving)
 
 	r.adopt("-steady", "1ms")
-	r.assertServes(serving)
-	r.finish()
+	r.AssertServes(serving)
+	r.Finish()
 	r.drive()
-	starting := r.Watch(journal.Says(runs))
+	starting := r.WatchFor(runs)
 	r.kill(serving)
-	if line := r.line(starting); journal.Attribute(line, "build") == "" {
+	if line := r.Line(starting); journal.Attribute(line, "build") == "" {
 		t.Error(line)
 	}
-	r.answers()
-	if report := r.load.Snapshot(); report.Refused > 0 {
+	r.Answers(20)
+	if report := r.Driver.Snapshot(); report.Refused > 0 {
 		t.Errorf("refused: %s", report)
 	}
 	r.settled()
@@ -75,7 +75,7 @@ func TestServiceOutlivesItsKeeperAndTakesTheNext(t *testing.T) {
 		}
 	}
 	r.assertAlone()
-	r.finish()
+	r.Finish()
 }
 
 // TestNextKeeperRestartsTheBuildThatServes has the file replaced before a keeper comes that never started it.
@@ -86,13 +86,13 @@ func TestNextKeeperRestartsTheBuildThatServes(t *testing.T) {
 	r.swap(version(t, "new"))
 	r.adopt("-steady", "1ms")
 	serving := r.PID()
-	r.eventually("the build that serves kept", func() (any, bool) {
+	r.Eventually("the build that serves kept", func() (any, bool) {
 		s := r.ask(status).Status.Keeper
 		return s, s.Running != ""
 	})
-	serves := r.Watch(journal.Says(`msg="serving on probation" build=`))
+	serves := r.WatchFor(`msg="serving on probation" build=`)
 	r.kill(serving)
-	if line := r.line(serves); journal.Attribute(line, "build") != "old" {
+	if line := r.Line(serves); journal.Attribute(line, "build") != "old" {
 		t.Errorf("%q, want the build that served", line)
 	}
 	r.settled()
@@ -105,6 +105,7 @@ func TestNextKeeperRestartsTheBuildThatServes(t *testing.T) {
 
 // TestKeeperKilledDuringAHandover kills it at moments of a handover, and stops it: the handover ends well, and nothing is lost.
 func TestKeeperKilledDuringAHandover(t *testing.T) {
+	t.Parallel()
 	for name, moment := range map[string]struct {
 		line  string
 		flags []string
@@ -123,11 +124,11 @@ func TestKeeperKilledDuringAHandover(t *testing.T) {
 			t.Run(what+" "+name, func(t *testing.T) {
 				t.Parallel()
 				r := start(t, kept{flags: moment.flags, env: []string{"HANDOVER_PROBATION=300ms"}}).drive()
-				comes := r.Watch(journal.Says(moment.line))
+				comes := r.WatchFor(moment.line)
 				// Killed before it gave the successor to the incumbent, it leaves a process that ends, and no handover.
 				outcome := r.Watch(journal.SaysAny(succeeded, aborted, resumed, orphaned, `msg="service ended"`))
 				r.Signal(r.keeper, syscall.SIGUSR2)
-				r.line(comes)
+				r.Line(comes)
 				if signal == syscall.SIGKILL {
 					r.Kill(r.keeper)
 				} else {
@@ -136,13 +137,13 @@ func TestKeeperKilledDuringAHandover(t *testing.T) {
 					<-still.C
 					r.Signal(r.keeper, syscall.SIGCONT)
 				}
-				t.Log(strings.Join(strings.Fields(r.line(outcome))[2:], " "))
-				r.answers()
+				t.Log(strings.Join(strings.Fields(r.Line(outcome))[2:], " "))
+				r.Answers(20)
 				if signal == syscall.SIGKILL {
 					r.adoptSoon()
 				}
 				r.upgrades()
-				r.finish()
+				r.Finish()
 			})
 		}
 	}
@@ -154,7 +155,7 @@ func (r *run) adoptSoon() {
 	for {
 		w := r.Watch(journal.SaysAny(known, noKeeper))
 		r.another()
-		line := r.line(w)
+		line := r.Line(w)
 		if strings.Contains(line, known) {
 			break
 		}
@@ -169,18 +170,18 @@ func (r *run) adoptSoon() {
 func TestSecondKeeperIsTurnedAway(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{}).drive()
-	same, pid, w := r.sameDescriptors(), r.PID(), r.Watch(journal.Says(noKeeper))
+	same, pid, w := r.sameDescriptors(), r.PID(), r.WatchFor(noKeeper)
 	r.another()
-	said := journal.Attribute(r.line(w), "error")
+	said := journal.Attribute(r.Line(w), "error")
 	for _, part := range []string{`keep service "shop"`, "denied", `service "shop" has a keeper, process ` + strconv.Itoa(r.keeper)} {
 		if !strings.Contains(said, part) {
 			t.Errorf("it says %q, want %q", said, part)
 		}
 	}
-	r.assertServes(pid)
+	r.AssertServes(pid)
 	same()
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestKeeperThatCannotBeginLeavesTheServiceWhereItIs joins a service whose keeper has died, and cannot listen where it is to: the service
@@ -190,30 +191,30 @@ func TestKeeperThatCannotBeginLeavesTheServiceWhereItIs(t *testing.T) {
 	r := start(t, kept{}).drive()
 	pid := r.PID()
 	r.orphan()
-	gone, again := r.Watch(journal.Says(noKeeper)), r.Watch(journal.Says(alone))
-	r.another("-listen", r.address) // a program that does not call Become cannot
-	r.line(gone)
-	r.line(again)
-	r.assertServes(pid)
+	gone, again := r.WatchFor(noKeeper), r.WatchFor(alone)
+	r.another("-listen", r.address) // where the service listens
+	r.Line(gone)
+	r.Line(again)
+	r.AssertServes(pid)
 	r.adopt()
-	r.assertServes(pid)
+	r.AssertServes(pid)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestProcessStartedByHandCannotJoinAKeptService starts the service by hand: it says why it cannot, and nothing changes.
 func TestProcessStartedByHandCannotJoinAKeptService(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{}).drive()
-	pid, w := r.PID(), r.Watch(journal.Says(`msg="service ended"`))
-	r.byHand(strconv.Itoa(pid), r.program)
-	said := journal.Attribute(r.line(w), "error")
+	pid, w := r.PID(), r.WatchFor(`msg="service ended"`)
+	r.ByHand(pid, r.program)
+	said := journal.Attribute(r.Line(w), "error")
 	for _, part := range []string{"denied", `service "shop" has a keeper, process ` + strconv.Itoa(r.keeper), "ask it for an upgrade"} {
 		if !strings.Contains(said, part) {
 			t.Errorf("it says %q, want %q", said, part)
 		}
 	}
-	r.assertServes(pid)
+	r.AssertServes(pid)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }

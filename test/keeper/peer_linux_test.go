@@ -20,7 +20,6 @@ import (
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/control"
-	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // theKeeper is the build of the keeper, as refusals name it.
@@ -76,9 +75,9 @@ func TestEnemyAtTheTakeoverSocketCostsNothing(t *testing.T) {
 	}
 	same()
 	sameGoroutines()
-	r.assertServes(pid)
+	r.AssertServes(pid)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestSilentPeerHoldsUpNobody connects and says nothing, greets and says nothing, and asks and does not listen, while others are
@@ -98,8 +97,8 @@ func TestSilentPeerHoldsUpNobody(t *testing.T) {
 	}
 	r.upgradesSoon()
 	r.assertAlone()
-	r.finish()
-	w := r.Watch(journal.Says(left))
+	r.Finish()
+	w := r.WatchFor(left)
 	r.Signal(r.keeper, syscall.SIGTERM)
 	r.assertEnded(w, 0, "")
 }
@@ -213,7 +212,7 @@ const strangerVariable = "HANDOVER_TEST_STRANGER"
 func asNobody(t *testing.T, r *run) string {
 	t.Helper()
 	const nobody = 65534
-	cmd := exec.CommandContext(r.ctx, "/proc/self/exe")
+	cmd := exec.CommandContext(r.Ctx, "/proc/self/exe")
 	cmd.Env = append(os.Environ(), strangerVariable+"="+r.takeover)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	said, err := cmd.CombinedOutput()

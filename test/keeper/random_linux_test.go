@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/count"
 	"github.com/handover-go/handover/test/internal/journal"
 )
 
@@ -28,7 +29,7 @@ func TestStruckAtRandomInstantsTheServiceGoesOn(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	var r *run
 	counts := map[string]int{}
-	for round := range times(30) {
+	for round := range count.Of(30, 300) {
 		if round%30 == 0 { // a fresh service now and then keeps ledger and log short
 			if r != nil {
 				r.finishAfterCrash()
@@ -53,7 +54,7 @@ func TestStruckAtRandomInstantsTheServiceGoesOn(t *testing.T) {
 // strikeAtRandom runs one handover, and strikes once. It says what.
 func (r *run) strikeAtRandom(random *rand.Rand) string {
 	r.t.Helper()
-	r.renew()
+	r.Renew()
 	incumbent, successor := r.begin()
 	side := []string{"keeper", "incumbent", "successor", "both"}[random.IntN(4)]
 	signal := []string{"KILL", "STOP"}[random.IntN(2)]
@@ -66,12 +67,12 @@ func (r *run) strikeAtRandom(random *rand.Rand) string {
 		}
 		r.pause(pid, time.Duration(random.Int64N(int64(300*time.Millisecond))))
 	}
-	r.answers()
+	r.Answers(20)
 	if side == "keeper" && signal == "KILL" {
 		r.adoptSoon()
 	}
 	r.settled()
-	report := r.load.Snapshot()
+	report := r.Driver.Snapshot()
 	handovertest.AssertLostInCrashOnly(r.t, report)
 	if report.Refused > 0 {
 		r.t.Errorf("refused: %s", report)
@@ -82,11 +83,11 @@ func (r *run) strikeAtRandom(random *rand.Rand) string {
 // begin asks for a handover, as soon as what is under way is over.
 func (r *run) begin() (incumbent, successor int) {
 	r.t.Helper()
-	for r.ctx.Err() == nil {
+	for r.Ctx.Err() == nil {
 		incumbent = r.PID()
 		w := r.Watch(journal.SaysAny(launched, `msg="upgrade signal: no handover begins"`))
 		r.Signal(r.keeper, syscall.SIGUSR2)
-		if line := r.line(w); strings.Contains(line, launched) {
+		if line := r.Line(w); strings.Contains(line, launched) {
 			return incumbent, journal.Number(r.t, line, "pid")
 		}
 		soon := time.NewTimer(5 * time.Millisecond)

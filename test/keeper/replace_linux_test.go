@@ -8,12 +8,12 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
-	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestKeeperIsReplacedUnderLoadAndNobodyNotices has the keeper execute its next build, ten times, between upgrades of the service. It is
 // the same process, and holds what it held: where builds cannot be kept, their open files too, which services do not get.
 func TestKeeperIsReplacedUnderLoadAndNobodyNotices(t *testing.T) {
+	t.Parallel()
 	for name, state := range map[string]string{"a directory": "", "files are held": "/dev/null/state"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -26,7 +26,7 @@ func replaceKeeper(t *testing.T, state string) {
 	r := start(t, kept{state: state}).drive()
 	same := func() {}
 	for i := range 10 {
-		r.renew()
+		r.Renew()
 		if reply := r.ask(&wire.Upgrade{Keeper: true}); reply.Outcome != "final" || reply.Error != "" || reply.PID != r.keeper {
 			t.Fatalf("replacement %d: %+v, want it final, in process %d", i+1, reply, r.keeper)
 		}
@@ -38,11 +38,11 @@ func replaceKeeper(t *testing.T, state string) {
 	same()
 	r.assertAlone()
 	r.assertNoProgramIsOpen()
-	handovertest.AssertNothingLost(t, r.load.Snapshot())
+	handovertest.AssertNothingLost(t, r.Driver.Snapshot())
 
 	// The listeners are held still, and the death of a generation that an earlier program started is noticed.
 	r.kill(r.PID())
-	r.answers()
+	r.Answers(20)
 	if report := r.finishAfterCrash(); report.Refused > 0 {
 		t.Errorf("refused: %s", report)
 	}
@@ -79,11 +79,11 @@ func TestKeeperThatCannotGoOnIsNotExecuted(t *testing.T) {
 		"one that is cut short":  file(whole[:len(whole)/2]),
 		"a program that is none": handovertest.Build(t, "./sick"),
 	} {
-		r.renew()
+		r.Renew()
 		r.Swap(next)
-		said := r.Watch(journal.Says(over))
+		said := r.WatchFor(over)
 		reply := r.ask(&wire.Upgrade{Keeper: true})
-		r.line(said)
+		r.Line(said)
 		if reply.Outcome != "aborted" || reply.Code != wire.CodeVerification || reply.Error == "" {
 			t.Errorf("%s: %+v, want it aborted by verification", what, reply)
 		}
@@ -94,5 +94,5 @@ func TestKeeperThatCannotGoOnIsNotExecuted(t *testing.T) {
 		t.Errorf("a good build after bad ones: %+v", reply)
 	}
 	r.upgrades()
-	handovertest.AssertNothingLost(t, r.finish())
+	handovertest.AssertNothingLost(t, r.Finish())
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,24 +16,28 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/executable"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // script puts a program of a shell's lines somewhere.
 func script(t *testing.T, lines string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "service")
-	replace(t, path, []byte("#!/bin/sh\n"+lines+"\n"), 0o755)
+	executable.Replace(t, path, []byte("#!/bin/sh\n"+lines+"\n"), 0o755)
 	return path
 }
 
-// keeps runs a keeper until it ends by itself, or is told to once it has said until, and returns what it said and its exit status.
-func keeps(t *testing.T, program, until string, flags []string, env ...string) (said string, code int) {
+// keeps runs a keeper until it ends by itself, or is told to once it or its service has said all of until, and returns what they said and its
+// exit status.
+func keeps(t *testing.T, program string, until []string, flags []string, env ...string) (said string, code int) {
 	t.Helper()
 	dir := t.TempDir()
 	args := append([]string{"-name", "shop", "-state", filepath.Join(dir, "state")}, flags...)
 	cmd := exec.CommandContext(t.Context(), handovertest.Build(t, "./keep"), append(args, program)...)
-	cmd.Env = append(os.Environ(), append([]string{"HANDOVER_RUNTIME_DIR=" + filepath.Join(runtimeDir(t), "run"), "GORACE=atexit_sleep_ms=0", "ADDR=127.0.0.1:0"}, env...)...)
+	cmd.Env = append(os.Environ(), append([]string{"HANDOVER_RUNTIME_DIR=" + filepath.Join(control.Dir(t), "run"), "GORACE=atexit_sleep_ms=0", "ADDR=127.0.0.1:0"}, env...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that who is left over can be found
 	output := &told{until: until, tell: func() { _ = cmd.Process.Signal(syscall.SIGTERM) }}
 	cmd.Stdout, cmd.Stderr = output, output
@@ -51,11 +56,11 @@ func keeps(t *testing.T, program, until string, flags []string, env ...string) (
 	return output.String(), cmd.ProcessState.ExitCode()
 }
 
-// told collects output, and acts once when it says something.
+// told collects output, and acts once when it has said something.
 type told struct {
 	mu    sync.Mutex
 	said  bytes.Buffer
-	until string
+	until []string
 	tell  func()
 }
 
@@ -63,7 +68,8 @@ func (o *told) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.said.Write(p)
-	if o.tell != nil && o.until != "" && strings.Contains(o.said.String(), o.until) {
+	missing := func(s string) bool { return !strings.Contains(o.said.String(), s) }
+	if o.tell != nil && len(o.until) > 0 && !slices.ContainsFunc(o.until, missing) {
 		o.tell()
 		o.tell = nil
 	}
@@ -89,20 +95,21 @@ func lines(said, text string) (found []string) {
 // TestCrashLoopIsGivenUpWithItsReason has services that die at once, before they speak and after they serve: the delay grows, and the
 // keeper ends with the exit code of the last, and says why.
 func TestCrashLoopIsGivenUpWithItsReason(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, program string
 		code          int
 		reason        string
 	}{
 		{"before it speaks", script(t, "exit 7"), 7, "exit status 7"},
-		{"before it serves", build(t, "check"), 1, "this build does not feel well"},
+		{"before it serves", rig.Build(t, "check"), 1, "this build does not feel well"},
 		{"killed", script(t, "kill -9 $$"), 128 + 9, "killed by SIGKILL"},
-		{"after it serves", build(t, "late"), 3, "exit status 3"},
+		{"after it serves", rig.Build(t, "late"), 3, "exit status 3"},
 		{"by ending well before it serves", script(t, "exit 0"), 1, "exit status 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			said, code := keeps(t, c.program, "", []string{"-restarts", "4"})
+			said, code := keeps(t, c.program, nil, []string{"-restarts", "4"})
 			if code != c.code {
 				t.Errorf("the keeper ended with %d, want %d", code, c.code)
 			}
@@ -139,9 +146,9 @@ func TestSteadyServiceIsStartedAgainAtOnce(t *testing.T) {
 	for range 3 {
 		steady := time.NewTimer(250 * time.Millisecond)
 		<-steady.C
-		w := r.Watch(journal.Says(again))
+		w := r.WatchFor(again)
 		r.kill(r.PID())
-		if line := r.line(w); journal.Attribute(line, "in") != "0s" {
+		if line := r.Line(w); journal.Attribute(line, "in") != "0s" {
 			t.Error(line)
 		}
 		r.settled()
@@ -155,13 +162,14 @@ func TestSteadyServiceIsStartedAgainAtOnce(t *testing.T) {
 func TestServiceThatEndsByItselfEndsItsKeeper(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{})
-	w := r.Watch(journal.Says(left))
+	w := r.WatchFor(left)
 	r.get("/cancel")
 	r.assertEnded(w, 0, "")
 }
 
 // TestKeeperToldToEndEndsTheService answers what is in flight, and passes on how the service ends.
 func TestKeeperToldToEndEndsTheService(t *testing.T) {
+	t.Parallel()
 	for name, stop := range map[string]func(r *run){
 		"SIGTERM":                func(r *run) { r.Signal(r.keeper, syscall.SIGTERM) },
 		"SIGINT":                 func(r *run) { r.Signal(r.keeper, syscall.SIGINT) },
@@ -170,7 +178,7 @@ func TestKeeperToldToEndEndsTheService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, kept{})
-			pid, busy, w := r.PID(), r.dial(), r.Watch(journal.Says(left))
+			pid, busy, w := r.PID(), r.dial(), r.WatchFor(left)
 			busy.Ask("/slow?id=busy&ms=500")
 			r.get("/")
 			stop(r)
@@ -186,9 +194,9 @@ func TestKeeperToldToEndEndsTheService(t *testing.T) {
 // TestKeeperToldToEndPassesTheExitStatusOn has a service end with a status of its own.
 func TestKeeperToldToEndPassesTheExitStatusOn(t *testing.T) {
 	t.Parallel()
-	service := build(t, "")
+	service := rig.Build(t, "")
 	program := script(t, fmt.Sprintf("trap 'kill -TERM $child; wait $child; exit 5' TERM\n%s 3<&3 4<&4 & child=$!\nwait $child", service))
-	said, code := keeps(t, program, up, nil)
+	said, code := keeps(t, program, []string{up}, nil)
 	if code != 5 {
 		t.Errorf("the keeper ended with %d, want 5\n%s", code, said)
 	}
@@ -197,7 +205,7 @@ func TestKeeperToldToEndPassesTheExitStatusOn(t *testing.T) {
 // TestServiceThatDoesNotEndIsKilled has a service whose background work ignores that it is told to end.
 func TestServiceThatDoesNotEndIsKilled(t *testing.T) {
 	t.Parallel()
-	said, _ := keeps(t, script(t, "trap '' TERM\necho deaf\nexec sleep 600"), "deaf", []string{"-stop", "500ms"})
+	said, _ := keeps(t, script(t, "trap '' TERM\necho deaf\nexec sleep 600"), []string{runs, "deaf"}, []string{"-stop", "500ms"})
 	if len(lines(said, `msg="killed: it has not ended in time"`)) != 1 {
 		t.Error(said)
 	}
@@ -205,16 +213,17 @@ func TestServiceThatDoesNotEndIsKilled(t *testing.T) {
 
 // TestKeeperToldToEndWhateverItDoes tells it when a service starts, waits to be started again, and is upgraded.
 func TestKeeperToldToEndWhateverItDoes(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, program, until string }{
-		{"when it starts the service", build(t, "hang"), runs},
-		{"when the service prepares", build(t, "hang"), "to=preparing"},
-		{"when the service checks itself", build(t, "unsure"), "to=checking"},
+		{"when it starts the service", rig.Build(t, "hang"), runs},
+		{"when the service prepares", rig.Build(t, "hang"), "to=preparing"},
+		{"when the service checks itself", rig.Build(t, "unsure"), "to=checking"},
 		{"when it waits to start it again", script(t, "exit 7"), "in=1.6s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			said, _ := keeps(t, c.program, c.until, nil)
+			said, _ := keeps(t, c.program, []string{c.until}, nil)
 			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("it took %s\n%s", took, said)
 			}
@@ -231,10 +240,10 @@ func TestKeeperToldToEndWhateverItDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, kept{env: []string{"HANDOVER_PROBATION=2s", "HANDOVER_CHECK_TIMEOUT=30s"}})
-			r.swap(build(t, moment.flaw))
-			comes, w := r.Watch(journal.Says(moment.line)), r.Watch(journal.Says(left))
+			r.swap(rig.Build(t, moment.flaw))
+			comes, w := r.WatchFor(moment.line), r.WatchFor(left)
 			r.Signal(r.keeper, syscall.SIGUSR2)
-			r.line(comes)
+			r.Line(comes)
 			told := time.Now()
 			r.Signal(r.keeper, syscall.SIGTERM)
 			r.assertEnded(w, 0, "")

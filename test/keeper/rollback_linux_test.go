@@ -8,7 +8,10 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/count"
+	"github.com/handover-go/handover/test/internal/executable"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // serves returns the build that serves, by the line of its process that says so, which is awaited by w.
@@ -21,10 +24,10 @@ func (r *run) serves(w func() string, want string) {
 
 // next watches for the process that serves next.
 func (r *run) next() func() string {
-	w := r.Watch(journal.Says(proving))
+	w := r.WatchFor(proving)
 	return func() string {
 		r.t.Helper()
-		return r.line(w)
+		return r.Line(w)
 	}
 }
 
@@ -52,6 +55,7 @@ var unusable = map[string]func(t *testing.T) string{
 // TestKeptBuildIsRestartedWhateverLiesOnDisk kills the service after its file was overwritten, and after it was removed: what served
 // is started again, under its own name. Rollback leads to the build before, and back.
 func TestKeptBuildIsRestartedWhateverLiesOnDisk(t *testing.T) {
+	t.Parallel()
 	places := map[string]func(t *testing.T) string{"a directory": func(*testing.T) string { return "" }}
 	for name, place := range unusable {
 		places[name+", so that files are held"] = place
@@ -77,7 +81,7 @@ func TestKeptBuildIsRestartedWhateverLiesOnDisk(t *testing.T) {
 			r.rollback("one")
 			r.rollback("two")
 			r.rollback("one")
-			replace(t, r.program, []byte("garbage"), 0o755)
+			executable.Replace(t, r.program, []byte("garbage"), 0o755)
 			r.restarts("one")
 			r.rollback("two")
 			r.assertAlone()
@@ -96,7 +100,7 @@ func (r *run) restarts(want string) {
 	if command, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(r.PID()), "cmdline")); err != nil || !strings.HasPrefix(string(command), r.program+"\x00") {
 		r.t.Errorf("its command is %q, %v; want %s", command, err, r.program)
 	}
-	r.answers()
+	r.Answers(20)
 }
 
 // TestHeldBuildsLeaveNoDescriptors upgrades to the same file again and again where builds can only be held.
@@ -105,10 +109,10 @@ func TestHeldBuildsLeaveNoDescriptors(t *testing.T) {
 	r := start(t, kept{state: "/dev/null/state"})
 	r.upgrades()
 	same := r.sameDescriptors()
-	for range times(5) {
-		r.renew()
+	for range count.Of(5, 50) {
+		r.Renew()
 		r.upgrades()
-		r.swap(build(t, "exit"))
+		r.swap(rig.Build(t, "exit"))
 		if line := r.upgrade(); journal.Attribute(line, "outcome") != "aborted" {
 			t.Error(line)
 		}
@@ -120,11 +124,11 @@ func TestHeldBuildsLeaveNoDescriptors(t *testing.T) {
 func TestStoreOfBuildsIsBounded(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{})
-	program, err := os.ReadFile(build(t, ""))
+	program, err := os.ReadFile(rig.Build(t, ""))
 	must(t, err)
 	for i := range 10 {
 		// What follows the sections of an ELF file is nothing to the kernel, and another build to a keeper.
-		replace(t, r.program, append(program, byte(i)), 0o755)
+		executable.Replace(t, r.program, append(program, byte(i)), 0o755)
 		r.wantFinal(r.upgrade())
 	}
 	kept, err := filepath.Glob(filepath.Join(r.state, "*", "service"))

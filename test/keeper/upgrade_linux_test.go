@@ -11,7 +11,9 @@ import (
 	"github.com/handover-go/handover"
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/count"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // asked is what Process.Upgrade answered: see control in the service.
@@ -54,17 +56,17 @@ func TestKeptServiceIsUpgradedAndLosesNothing(t *testing.T) {
 		},
 	}
 	var same []func()
-	for i := range times(20) {
+	for i := range count.Of(20, 200) {
 		if i == len(ways) { // every way has cost what it costs once
 			r.assertAlone()
 			same = []func(){r.sameDescriptors(), r.sameGoroutines()}
 		}
-		r.renew()
-		w, knows := r.Watch(journal.Says(over)), r.Watch(journal.Says(succeeded))
+		r.Renew()
+		w, knows := r.WatchFor(over), r.WatchFor(succeeded)
 		ways[i%len(ways)]()
-		line := r.line(w)
+		line := r.Line(w)
 		r.wantFinal(line)
-		r.line(knows) // until then the successor says that a handover is under way
+		r.Line(knows) // until then the successor says that a handover is under way
 		if journal.Number(t, line, "attempt") != i+1 || journal.Number(t, line, "generation") != i+2 {
 			t.Fatalf("%q, want attempt %d and generation %d", line, i+1, i+2)
 		}
@@ -73,8 +75,8 @@ func TestKeptServiceIsUpgradedAndLosesNothing(t *testing.T) {
 	for _, f := range same {
 		f()
 	}
-	report := r.finish()
-	t.Logf("%d upgrades, %d requests, longest gap %s, latency max %s", times(20), report.Requests, report.LongestGap, report.Latency.Max)
+	report := r.Finish()
+	t.Logf("%d upgrades, %d requests, longest gap %s, latency max %s", count.Of(20, 200), report.Requests, report.LongestGap, report.Latency.Max)
 }
 
 // TestUpgradeIsAnsweredByItsOwnEnd has the service ask for upgrades that fail one straight after the other: none is answered with the
@@ -82,7 +84,7 @@ func TestKeptServiceIsUpgradedAndLosesNothing(t *testing.T) {
 func TestUpgradeIsAnsweredByItsOwnEnd(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{})
-	r.swap(build(t, "exit"))
+	r.swap(rig.Build(t, "exit"))
 	c := r.dial()
 	for i := range 10 {
 		c.Ask("/upgrade")
@@ -111,9 +113,9 @@ func (r *run) sameDescriptors() (same func()) {
 func (r *run) sameGoroutines() (same func()) {
 	r.t.Helper()
 	return r.counted("goroutines", func() int {
-		said := r.Watch(journal.Says("msg=goroutines", journal.By(r.keeper)))
+		said := r.WatchFor("msg=goroutines", journal.By(r.keeper))
 		r.Signal(r.keeper, syscall.SIGPWR)
-		return journal.Number(r.t, r.line(said), "count")
+		return journal.Number(r.t, r.Line(said), "count")
 	})
 }
 
@@ -122,7 +124,7 @@ func (r *run) sameGoroutines() (same func()) {
 func (r *run) counted(what string, count func() int) (same func()) {
 	r.t.Helper()
 	before := -1
-	r.eventually("a settled number of "+what, func() (any, bool) {
+	r.Eventually("a settled number of "+what, func() (any, bool) {
 		n := count()
 		settled := n == before
 		before = n
@@ -130,7 +132,7 @@ func (r *run) counted(what string, count func() int) (same func()) {
 	})
 	return func() {
 		r.t.Helper()
-		r.eventually("no more "+what+" than before", func() (any, bool) {
+		r.Eventually("no more "+what+" than before", func() (any, bool) {
 			n := count()
 			if n > before {
 				return fmt.Sprintf("%d, before %d", n, before), false

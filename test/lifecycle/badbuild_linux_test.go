@@ -9,6 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/handover-go/handover/test/internal/executable"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // badBuild is what stands at the service's path when it is to be upgraded.
@@ -29,25 +32,26 @@ var badBuilds = []badBuild{
 	{"a directory", func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o755)) }, "permission denied"},
 	{"a script without its interpreter", file("#!/no/such/interpreter\n", 0o755), "no such file or directory"},
 	{"exits at once", flawed("exit"), "exit status 1"},
-	{"hangs before it is ready", flawed("hang"), "the successor was not ready in time: nothing came within 1s"},
+	{"hangs before it is ready", flawed("hang"), "the successor was not ready in time: nothing came within 2s"},
 	{"fails its check", flawed("check"), "this build does not feel well"},
 }
 
 // TestBadBuildIsRefusedAndLosesNothing upgrades, under load, to what is no good build: the incumbent never stops answering
 // and says why, and a good build upgrades it straight afterwards.
 func TestBadBuildIsRefusedAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	for _, bad := range badBuilds {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, "HANDOVER_READY_TIMEOUT=1s").drive()
+			r := start(t, "HANDOVER_READY_TIMEOUT=2s").drive()
 			incumbent := r.PID()
 			must(t, os.Remove(r.Path()))
 			bad.put(t, r.Path())
 			wantReason(t, r.attempt(), aborted, bad.reason)
-			r.assertServes(incumbent)
+			r.AssertServes(incumbent)
 			r.assertAlone(incumbent)
 			r.upgrades()
-			r.finish()
+			r.Finish()
 		})
 	}
 }
@@ -57,7 +61,7 @@ func TestExecutableBeingWrittenIsRefused(t *testing.T) {
 	t.Parallel()
 	r := start(t).drive()
 	incumbent := r.PID()
-	next, err := os.ReadFile(build(t, ""))
+	next, err := os.ReadFile(rig.Build(t, ""))
 	must(t, err)
 	must(t, os.Remove(r.Path()))
 	copying, err := os.OpenFile(r.Path(), os.O_CREATE|os.O_WRONLY, 0o755)
@@ -65,13 +69,16 @@ func TestExecutableBeingWrittenIsRefused(t *testing.T) {
 	_, err = copying.Write(next[:len(next)/2])
 	must(t, err)
 	wantReason(t, r.attempt(), aborted, "text file busy")
-	r.assertServes(incumbent)
+	r.AssertServes(incumbent)
 	_, err = copying.Write(next[len(next)/2:])
 	must(t, err)
-	closeUnshared(t, copying)
+	syscall.ForkLock.RLock() // a child between fork and exec would have it open, too (golang/go#22315)
+	err = copying.Close()
+	syscall.ForkLock.RUnlock()
+	must(t, err)
 	r.Upgrade(1)
 	r.assertAlone(r.PID())
-	r.finish()
+	r.Finish()
 }
 
 // TestExecutableReplacedOnceStartedIsNotMissed replaces the executable by garbage, and then removes it, after its process was
@@ -81,40 +88,40 @@ func TestExecutableReplacedOnceStartedIsNotMissed(t *testing.T) {
 	r := start(t).drive()
 	w := r.outcome()
 	r.begin()
-	replace(t, r.Path(), []byte("not a program\n"), 0o755)
-	if line := r.line(w); !strings.Contains(line, succeeded) {
+	executable.Replace(t, r.Path(), []byte("not a program\n"), 0o755)
+	if line := r.Line(w); !strings.Contains(line, succeeded) {
 		t.Errorf("the log says:\n%s\nwant %s", line, succeeded)
 	}
 	serving := r.PID()
 	wantReason(t, r.attempt(), aborted, "exec format error")
 	must(t, os.Remove(r.Path()))
 	wantReason(t, r.attempt(), aborted, "no such file or directory")
-	r.assertServes(serving)
+	r.AssertServes(serving)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestRelativePathIsFollowedAfterChdir starts a service by a relative path, and lets it leave its directory, before New and
 // after it. The next build at that path upgrades it; that of a relative path which leads nowhere any more does not.
 func TestRelativePathIsFollowedAfterChdir(t *testing.T) {
+	t.Parallel()
 	for _, moment := range []string{"early", "late"} {
 		t.Run(moment, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			must(t, os.Mkdir(filepath.Join(dir, "bin"), 0o755))
 			path := filepath.Join(dir, "bin", "service")
-			program, err := os.ReadFile(build(t, ""))
-			must(t, err)
-			replace(t, path, program, 0o755)
+			program := rig.Build(t, "")
+			executable.Put(t, program, path)
 			starter := filepath.Join(t.TempDir(), "start")
 			must(t, os.WriteFile(starter, []byte("#!/bin/sh\ncd "+dir+" && exec bin/service\n"), 0o755))
 			r := startFrom(t, starter, "CHDIR="+moment).drive()
 			must(t, os.Remove(path))
 			wantReason(t, r.attempt(), aborted, path+": no such file or directory")
-			replace(t, path, program, 0o755)
+			executable.Put(t, program, path)
 			r.Upgrade(2)
 			r.assertAlone(r.PID())
-			r.finish()
+			r.Finish()
 		})
 	}
 }
@@ -130,35 +137,31 @@ func TestServiceOutlivesItsDeletedExecutable(t *testing.T) {
 			t.Fatalf("executable %q, %v; want it deleted", name, err)
 		}
 		wantReason(t, r.attempt(), aborted, r.Path()+": no such file or directory")
-		r.assertServes(incumbent)
+		r.AssertServes(incumbent)
 		r.upgrades()
 	}
-	r.finish()
+	r.Finish()
 }
 
 // file puts a file there.
 func file(content string, mode os.FileMode) func(*testing.T, string) {
-	return func(t *testing.T, path string) { replace(t, path, []byte(content), mode) }
+	return func(t *testing.T, path string) { executable.Replace(t, path, []byte(content), mode) }
 }
 
 // flawed puts a build with that flaw there.
 func flawed(flaw string) func(*testing.T, string) {
-	return func(t *testing.T, path string) {
-		program, err := os.ReadFile(build(t, flaw))
-		must(t, err)
-		replace(t, path, program, 0o755)
-	}
+	return func(t *testing.T, path string) { executable.Put(t, rig.Build(t, flaw), path) }
 }
 
 // putCut puts the first bytes of a good build there: half of it, if size is 0.
 func putCut(size int) func(*testing.T, string) {
 	return func(t *testing.T, path string) {
-		program, err := os.ReadFile(build(t, ""))
+		program, err := os.ReadFile(rig.Build(t, ""))
 		must(t, err)
 		if size == 0 {
 			size = len(program) / 2
 		}
-		replace(t, path, program[:size], 0o755)
+		executable.Replace(t, path, program[:size], 0o755)
 	}
 }
 
@@ -177,24 +180,4 @@ func putForeign(t *testing.T, path string) {
 	must(t, err)
 	defer program.Close()
 	t.Log(program.Machine)
-}
-
-// replace puts a file at path, atomically.
-func replace(t *testing.T, path string, content []byte, mode os.FileMode) {
-	t.Helper()
-	f, err := os.OpenFile(path+".next", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
-	must(t, err)
-	_, err = f.Write(content)
-	must(t, err)
-	closeUnshared(t, f)
-	must(t, os.Rename(path+".next", path))
-}
-
-// closeUnshared closes a file for good: while another process is forked, until it executes, the file is open there too,
-// and could not be executed (golang/go#22315).
-func closeUnshared(t *testing.T, f *os.File) {
-	t.Helper()
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	must(t, f.Close())
 }

@@ -15,10 +15,7 @@ func (r *run) dial() *client.Conn {
 // get asks on a connection of its own.
 func (r *run) get(path string) string {
 	r.t.Helper()
-	c := r.dial()
-	defer c.Close()
-	c.Ask(path)
-	return c.Answer()
+	return client.Get(r.t, r.address, path, patience)
 }
 
 // object decodes an answer in JSON.

@@ -12,20 +12,32 @@ import (
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/control"
-	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // named starts a service that has a takeover socket.
 func named(t *testing.T, env ...string) *run {
 	t.Helper()
-	dir := filepath.Join(runtimeDir(t), "run")
+	dir := filepath.Join(control.Dir(t), "run")
 	r := start(t, append([]string{"HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR=" + dir}, env...)...)
 	r.takeover = filepath.Join(dir, "shop.sock")
-	r.eventually("the takeover socket", func() (any, bool) {
-		_, err := os.Stat(r.takeover)
-		return err, err == nil
-	})
+	r.Eventually("a process that listens at the takeover socket", func() (any, bool) { return nil, listens(t, r.takeover) })
 	return r
+}
+
+// listens reports whether a process listens at the path of a unix socket: the file is there a little earlier. The fourth column of
+// /proc/net/unix has __SO_ACCEPTCON (proc_net(5)).
+func listens(t *testing.T, path string) bool {
+	t.Helper()
+	sockets, err := os.ReadFile("/proc/net/unix")
+	must(t, err)
+	for line := range strings.Lines(string(sockets)) {
+		words := strings.Fields(line)
+		if len(words) == 8 && words[7] == path && words[3] == "00010000" {
+			return true
+		}
+	}
+	return false
 }
 
 // dialTakeover connects, and says nothing.
@@ -97,7 +109,7 @@ func TestTakeoverSocketAnswersStatus(t *testing.T) {
 	held.Answer()
 	for generation := 1; generation <= 2; generation++ {
 		c, pid := r.control(), r.PID()
-		r.eventually("a status with one connection", func() (any, bool) {
+		r.Eventually("a status with one connection", func() (any, bool) {
 			reply, err := c.ask(&wire.Status{})
 			must(t, err)
 			s := reply.Status
@@ -120,10 +132,10 @@ func TestTakeoverSocketUpgrades(t *testing.T) {
 		t.Errorf("reply %+v, want attempt 1 final", reply)
 	}
 	r.assertAlone(r.PID())
-	r.Swap(build(t, "hang"))
-	began, waits := r.Watch(journal.Says(begun)), r.control()
+	r.Swap(rig.Build(t, "hang"))
+	began, waits := r.WatchFor(begun), r.control()
 	must(t, waits.link.Send(0, &wire.Upgrade{}))
-	r.line(began)
+	r.Line(began)
 	if reply := r.ask(&wire.Upgrade{}); reply.Attempt != 2 || !strings.Contains(reply.Error, "a handover is under way: attempt 2") {
 		t.Errorf("reply %+v, want the number of the attempt under way, 2", reply)
 	}
@@ -136,7 +148,7 @@ func TestTakeoverSocketUpgrades(t *testing.T) {
 		t.Errorf("reply %+v, want attempt 2 aborted, and why", reply)
 	}
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 func TestTakeoverSocketStops(t *testing.T) {
@@ -150,7 +162,7 @@ func TestTakeoverSocketStops(t *testing.T) {
 	}
 	busy.AnswerBy(pid)
 	r.AwaitExit(pid)
-	r.assertNobodyLeft()
+	r.AssertNobodyLeft()
 	if _, err := os.Stat(r.takeover); !os.IsNotExist(err) {
 		t.Errorf("the takeover socket is left behind: %v", err)
 	}

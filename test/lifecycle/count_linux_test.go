@@ -39,7 +39,7 @@ func (r *run) counted(what string, counter func() func() int) (same func()) {
 	r.t.Helper()
 	before := -1
 	count := counter()
-	r.eventually("a settled number of "+what, func() (any, bool) {
+	r.Eventually("a settled number of "+what, func() (any, bool) {
 		n := count()
 		settled := n == before
 		before = n
@@ -48,7 +48,7 @@ func (r *run) counted(what string, counter func() func() int) (same func()) {
 	return func() {
 		r.t.Helper()
 		count := counter()
-		r.eventually("no more than "+itoa(before)+" "+what, func() (any, bool) {
+		r.Eventually("no more than "+itoa(before)+" "+what, func() (any, bool) {
 			n := count()
 			return n, n <= before
 		})

@@ -16,7 +16,9 @@ import (
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/control"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 	"github.com/handover-go/handover/test/traffic"
 )
 
@@ -36,7 +38,7 @@ type elder struct {
 func newElder(t *testing.T) *elder {
 	t.Helper()
 	e := &elder{t: t, address: handovertest.FreeAddress(t)}
-	dir := filepath.Join(runtimeDir(t), "run")
+	dir := filepath.Join(control.Dir(t), "run")
 	must(t, os.MkdirAll(dir, 0o700))
 	ln, err := net.Listen("tcp", e.address)
 	must(t, err)
@@ -190,29 +192,29 @@ func (e *elder) handOver() error {
 func TestLaterIncumbentIsSucceeded(t *testing.T) {
 	t.Parallel()
 	e := newElder(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	r := &run{t: t, address: e.address, ctx: ctx, takeover: e.takeover.Addr().String(), load: e.load}
-	r.Running = handovertest.Start(t, handovertest.Service{Path: build(t, ""), Address: e.address, Env: e.env})
+	r := newRun(t, e.address)
+	r.takeover, r.Driver = e.takeover.Addr().String(), e.load
+	r.Start(handovertest.Service{Path: rig.Build(t, ""), Address: e.address, Env: e.env})
 	must(t, e.greeted())
-	final := r.Watch(journal.Says(succeeded))
+	final := r.WatchFor(succeeded)
 	if err := e.handOver(); err != nil {
 		t.Fatalf("%v\n%s", err, r.Output(60))
 	}
-	line := r.line(final)
+	line := r.Line(final)
 	if journal.Number(t, line, "generation") != 50 {
 		t.Errorf("%q, want generation 50", line)
 	}
 	must(t, e.takeover.Close())
-	r.assertServes(journal.Number(t, line, "pid"))
+	r.AssertServes(journal.Number(t, line, "pid"))
 	r.assertTakeoverIs(journal.Number(t, line, "pid"))
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestLaterIncumbentThatIsNotUnderstoodServesOn has a process join an incumbent of which it does not know what it must: it says so,
 // names both sides, and ends; the incumbent loses nothing.
 func TestLaterIncumbentThatIsNotUnderstoodServesOn(t *testing.T) {
+	t.Parallel()
 	both := []string{"example.com/later v7.0.0", ours}
 	for name, c := range map[string]struct {
 		does func(*elder) error
@@ -235,7 +237,7 @@ func TestLaterIncumbentThatIsNotUnderstoodServesOn(t *testing.T) {
 				}
 				done <- err
 			}()
-			said := fails(t, ctx, build(t, ""), append(os.Environ(), e.env...))
+			said := fails(t, ctx, rig.Build(t, ""), append(os.Environ(), e.env...))
 			must(t, <-done)
 			for _, part := range append(both, c.says...) {
 				wantEnd(t, said, part)

@@ -14,6 +14,7 @@ import (
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // TestIncumbentIsKnownByItsPidfdNotByAPid has a takeover socket name a process that lives, as a pid does that was given to another, while
@@ -28,7 +29,7 @@ func TestIncumbentIsKnownByItsPidfdNotByAPid(t *testing.T) {
 	must(t, err)
 	ln.SetUnlinkOnClose(false)
 	must(t, ln.SetDeadline(time.Now().Add(patience)))
-	serves := r.Watch(journal.Says(`msg="the incumbent died: this generation serves"`))
+	serves := r.WatchFor(`msg="the incumbent died: this generation serves"`)
 	hand.start(r.Path())
 	c, err := ln.AcceptUnix()
 	must(t, err)
@@ -36,7 +37,7 @@ func TestIncumbentIsKnownByItsPidfdNotByAPid(t *testing.T) {
 	link, err := c.File()
 	must(t, err)
 	must(t, c.Close())
-	incumbent := exec.CommandContext(r.ctx, "/proc/self/exe")
+	incumbent := exec.CommandContext(r.Ctx, "/proc/self/exe")
 	incumbent.Env = append(os.Environ(), speechVariable+"=incumbent", "GORACE=atexit_sleep_ms=0")
 	incumbent.ExtraFiles = []*os.File{link}
 	said, err := incumbent.CombinedOutput()
@@ -44,7 +45,7 @@ func TestIncumbentIsKnownByItsPidfdNotByAPid(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the incumbent failed: %v, %s", err, said)
 	}
-	r.assertServes(journal.Number(t, r.line(serves), "pid"))
+	r.AssertServes(journal.Number(t, r.Line(serves), "pid"))
 	r.upgrades()
 }
 
@@ -77,17 +78,17 @@ func offerAndEnd(link *os.File) error {
 func TestProcessThatJoinsIsTurnedAwayWhileOneThatWasStartedPrepares(t *testing.T) {
 	t.Parallel()
 	r := named(t, "HANDOVER_READY_TIMEOUT=3s").drive()
-	incumbent, hand, good := r.PID(), r.hand(), build(t, "")
-	r.Swap(build(t, "hang"))
-	prepares, outcome := r.Watch(journal.Says("to=preparing")), r.outcome()
+	incumbent, hand, good := r.PID(), r.hand(), rig.Build(t, "")
+	r.Swap(rig.Build(t, "hang"))
+	prepares, outcome := r.WatchFor("to=preparing"), r.outcome()
 	r.begin()
-	r.line(prepares)
+	r.Line(prepares)
 	wantEnd(t, hand.fails(good), "a handover is under way: attempt 1")
-	wantReason(t, r.line(outcome), aborted, "the successor was not ready in time")
-	r.assertServes(incumbent)
+	wantReason(t, r.Line(outcome), aborted, "the successor was not ready in time")
+	r.AssertServes(incumbent)
 	r.assertAlone(incumbent)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestOfTwoThatJoinAtOnceOneSucceeds starts them at the same time: the other is told that a handover is under way.
@@ -95,17 +96,17 @@ func TestOfTwoThatJoinAtOnceOneSucceeds(t *testing.T) {
 	t.Parallel()
 	r := named(t, "HANDOVER_PROBATION=2s").drive()
 	before, hand := r.PID(), r.hand()
-	final, turnedAway := r.Watch(journal.Says(succeeded)), r.Watch(journal.Says(ended))
-	starts := exec.CommandContext(r.ctx, "sh", "-c", `"$0" & "$0" &`, r.Path())
+	final, turnedAway := r.WatchFor(succeeded), r.WatchFor(ended)
+	starts := exec.CommandContext(r.Ctx, "sh", "-c", `"$0" & "$0" &`, r.Path())
 	starts.Env, starts.Stdout, starts.Stderr = hand.env, hand.output, hand.output
 	must(t, starts.Run())
-	if line := r.line(turnedAway); !strings.Contains(journal.Attribute(line, "error"), "a handover is under way: attempt 1") {
+	if line := r.Line(turnedAway); !strings.Contains(journal.Attribute(line, "error"), "a handover is under way: attempt 1") {
 		t.Errorf("%q, want one of them turned away with the number of the attempt under way, 1", line)
 	}
-	successor := journal.Number(t, r.line(final), "pid")
+	successor := journal.Number(t, r.Line(final), "pid")
 	r.AwaitExit(before)
-	r.assertServes(successor)
+	r.AssertServes(successor)
 	r.assertAlone(successor)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }

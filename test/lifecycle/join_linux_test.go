@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/control"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // byHand is how a person starts another process of the service: with its environment, and its output.
@@ -37,7 +39,7 @@ func (r *run) hand() *byHand {
 // start has a shell start an executable, and leaves it to itself.
 func (h *byHand) start(executable string) {
 	h.r.t.Helper()
-	shell := exec.CommandContext(h.r.ctx, "sh", "-c", `"$0" &`, executable)
+	shell := exec.CommandContext(h.r.Ctx, "sh", "-c", `"$0" &`, executable)
 	shell.Env, shell.Stdout, shell.Stderr = h.env, h.output, h.output
 	must(h.r.t, shell.Run())
 }
@@ -45,7 +47,7 @@ func (h *byHand) start(executable string) {
 // fails runs an executable that is to end by itself, and returns what it says.
 func (h *byHand) fails(executable string, env ...string) string {
 	h.r.t.Helper()
-	return fails(h.r.t, h.r.ctx, executable, append(h.env, env...))
+	return fails(h.r.t, h.r.Ctx, executable, append(h.env, env...))
 }
 
 func fails(t *testing.T, ctx context.Context, executable string, env []string) string {
@@ -76,33 +78,33 @@ func TestProcessStartedByHandJoinsAndNothingIsLost(t *testing.T) {
 	hand := r.hand()
 	for i := range 5 {
 		before := r.PID()
-		joined, final := r.Watch(journal.Says(`msg="handover begins: a process joined"`)), r.Watch(journal.Says(succeeded))
+		joined, final := r.WatchFor(`msg="handover begins: a process joined"`), r.WatchFor(succeeded)
 		hand.start(r.Path())
-		successor := journal.Number(t, r.line(joined), "pid")
-		if line := r.line(final); !strings.Contains(line, journal.By(successor)) || journal.Number(t, line, "generation") != i+2 {
+		successor := journal.Number(t, r.Line(joined), "pid")
+		if line := r.Line(final); !strings.Contains(line, journal.By(successor)) || journal.Number(t, line, "generation") != i+2 {
 			t.Errorf("%q, want generation %d in process %d", line, i+2, successor)
 		}
 		r.AwaitExit(before)
-		r.assertServes(successor)
+		r.AssertServes(successor)
 		r.assertAlone(successor)
 	}
 	r.upgrades() // one that joined starts its own successor
-	r.finish()
+	r.Finish()
 }
 
 func TestThirdProcessIsTurnedAwayWhileOneJoins(t *testing.T) {
 	t.Parallel()
 	r := named(t, "HANDOVER_READY_TIMEOUT=3s").drive()
 	incumbent, hand := r.PID(), r.hand()
-	adopts, outcome := r.Watch(journal.Says("to=preparing")), r.outcome()
-	hand.start(build(t, "hang"))
-	r.line(adopts)
+	adopts, outcome := r.WatchFor("to=preparing"), r.outcome()
+	hand.start(rig.Build(t, "hang"))
+	r.Line(adopts)
 	wantEnd(t, hand.fails(r.Path()), "a handover is under way: attempt 1")
-	wantReason(t, r.line(outcome), aborted, "the successor was not ready in time")
-	r.assertServes(incumbent)
+	wantReason(t, r.Line(outcome), aborted, "the successor was not ready in time")
+	r.AssertServes(incumbent)
 	r.assertAlone(incumbent)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestProcessThatListensElsewhereIsDenied has another program use the service's name.
@@ -110,12 +112,12 @@ func TestProcessThatListensElsewhereIsDenied(t *testing.T) {
 	t.Parallel()
 	r := named(t).drive()
 	incumbent, hand, outcome := r.PID(), r.hand(), r.outcome()
-	wantEnd(t, hand.fails(build(t, "elsewhere")), `denied: the process that joined listens nowhere that "shop" does`)
-	wantReason(t, r.line(outcome), aborted, `denied: the process that joined listens nowhere that "shop" does`)
-	r.assertServes(incumbent)
+	wantEnd(t, hand.fails(rig.Build(t, "elsewhere")), `denied: the process that joined listens nowhere that "shop" does`)
+	wantReason(t, r.Line(outcome), aborted, `denied: the process that joined listens nowhere that "shop" does`)
+	r.AssertServes(incumbent)
 	r.assertAlone(incumbent)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestSocketOfADeadProcessIsNotMistakenForAService kills the only generation: its socket file stays, and nobody answers there.
@@ -127,10 +129,10 @@ func TestSocketOfADeadProcessIsNotMistakenForAService(t *testing.T) {
 	if _, err := os.Stat(r.takeover); err != nil {
 		t.Fatalf("there is no stale socket: %v", err)
 	}
-	serves := r.Watch(journal.Says("msg=serving "))
+	serves := r.WatchFor("msg=serving ")
 	hand.start(r.Path())
-	pid := journal.Number(t, r.line(serves), "pid")
-	r.assertServes(pid)
+	pid := journal.Number(t, r.Line(serves), "pid")
+	r.AssertServes(pid)
 	r.assertTakeoverIs(pid)
 	r.upgrades()
 	r.assertTakeoverIs(r.PID())
@@ -139,7 +141,7 @@ func TestSocketOfADeadProcessIsNotMistakenForAService(t *testing.T) {
 // assertTakeoverIs waits until the process answers at the takeover socket: it opens it while it serves already.
 func (r *run) assertTakeoverIs(pid int) {
 	r.t.Helper()
-	r.eventually("a takeover socket of process "+itoa(pid), func() (any, bool) {
+	r.Eventually("a takeover socket of process "+itoa(pid), func() (any, bool) {
 		c, err := net.Dial("unix", r.takeover)
 		if err != nil {
 			return err, false
@@ -164,15 +166,15 @@ func TestTwoFirstStartsAtOnceLeaveOneService(t *testing.T) {
 	hand := r.hand()
 	for range 5 {
 		r.KillAll()
-		first := r.Watch(journal.Says("msg=serving "))
+		first := r.WatchFor("msg=serving ")
 		second := r.Watch(func(line string) bool {
 			return strings.Contains(line, succeeded) || strings.Contains(line, ended) && strings.Contains(journal.Attribute(line, "error"), "address already in use")
 		})
-		starts := exec.CommandContext(r.ctx, "sh", "-c", `"$0" & "$0" &`, r.Path())
+		starts := exec.CommandContext(r.Ctx, "sh", "-c", `"$0" & "$0" &`, r.Path())
 		starts.Env, starts.Stdout, starts.Stderr = hand.env, hand.output, hand.output
 		must(t, starts.Run())
-		r.line(first)
-		t.Log(r.line(second))
+		r.Line(first)
+		t.Log(r.Line(second))
 		pid := r.PID()
 		r.assertAlone(pid)
 		r.assertTakeoverIs(pid)
@@ -182,14 +184,14 @@ func TestTwoFirstStartsAtOnceLeaveOneService(t *testing.T) {
 
 func TestRuntimeDirectoryThatOthersCanReachIsRefused(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(runtimeDir(t), "run")
+	dir := filepath.Join(control.Dir(t), "run")
 	must(t, os.Mkdir(dir, 0o755))
 	wantEnd(t, startsNot(t, "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+dir), fmt.Sprintf("runtime directory %q has mode 0755, not 0700: run chmod 700", dir))
 }
 
 func TestTakeoverPathThatTheKernelCannotHoldIsRefused(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(runtimeDir(t), strings.Repeat("d", 100))
+	dir := filepath.Join(control.Dir(t), strings.Repeat("d", 100))
 	wantEnd(t, startsNot(t, "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+dir), "at most 107: choose a shorter RuntimeDir or Name")
 }
 
@@ -203,5 +205,5 @@ func startsNot(t *testing.T, env ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	return fails(t, ctx, build(t, ""), append(append(os.Environ(), "ADDR=127.0.0.1:0", "GORACE=atexit_sleep_ms=0"), env...))
+	return fails(t, ctx, rig.Build(t, ""), append(append(os.Environ(), "ADDR=127.0.0.1:0", "GORACE=atexit_sleep_ms=0"), env...))
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // TestHandoversLeaveNothingBehind does ten that are aborted and ten that are final, and counts: descriptors and goroutines of the
@@ -15,7 +15,7 @@ func TestHandoversLeaveNothingBehind(t *testing.T) {
 	r.upgrades()
 	sameDescriptors, sameGoroutines := r.descriptors(), r.goroutines()
 	for i := range 10 {
-		r.Swap(build(t, []string{"exit", "check"}[i%2]))
+		r.Swap(rig.Build(t, []string{"exit", "check"}[i%2]))
 		if line := r.attempt(); !strings.Contains(line, aborted) {
 			t.Fatalf("%q, want %s", line, aborted)
 		}
@@ -23,7 +23,7 @@ func TestHandoversLeaveNothingBehind(t *testing.T) {
 	r.assertAlone(r.PID())
 	sameDescriptors()
 	sameGoroutines()
-	r.Swap(build(t, ""))
+	r.Swap(rig.Build(t, ""))
 	r.Upgrade(10)
 	r.assertAlone(r.PID())
 	sameDescriptors()
@@ -37,17 +37,17 @@ func TestResumedHandoversLeaveNothingBehind(t *testing.T) {
 	sameDescriptors, sameGoroutines := r.descriptors(), r.goroutines()
 	for range 2 {
 		for _, flaw := range []string{"crash", "failing"} {
-			r.Swap(build(t, flaw))
-			outcome, serves := r.outcome(), r.Watch(journal.Says(proving))
+			r.Swap(rig.Build(t, flaw))
+			outcome, serves := r.outcome(), r.WatchFor(proving)
 			r.begin()
-			r.line(serves)
+			r.Line(serves)
 			for i := range 10 {
 				c := r.dial()
 				c.Ask("/?id=" + []string{"again", "fail"}[i/9])
 				c.Peek(1) // it may have crashed
 				c.Close()
 			}
-			if line := r.line(outcome); !strings.Contains(line, resumed) {
+			if line := r.Line(outcome); !strings.Contains(line, resumed) {
 				t.Fatalf("%q, want %s", line, resumed)
 			}
 		}

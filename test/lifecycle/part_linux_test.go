@@ -15,6 +15,7 @@ import (
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/client"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // part is how a speaker plays a successor: as a good one would, but for what it says here.
@@ -122,13 +123,12 @@ func TestNobodyLeftToFollowToAfterARetry(t *testing.T) {
 	t.Parallel()
 	r := named(t)
 	incumbent, idle := r.PID(), r.dial()
-	idle.Ask("/?id=idle")
-	idle.AnswerBy(incumbent)
-	died := r.Watch(journal.Says(journal.By(incumbent), "from=draining", `event="peer dead"`))
+	idle.IsOf(incumbent)
+	died := r.WatchFor(journal.By(incumbent), "from=draining", `event="peer dead"`)
 	if said, status := r.speak("retries and ends", 0).wait(); status != 0 {
 		t.Fatalf("the speaker failed: %s\n%s", said, r.Output(40))
 	}
-	r.line(died)
+	r.Line(died)
 	// Past the time for which connections rest after a RETRY. Captured then, with nobody to send them to, they would come
 	// back to be captured again, and never be read.
 	idle.StaysOpen(500 * time.Millisecond)
@@ -142,14 +142,13 @@ func TestWishToReturnThatCrossesFinalBreaksNothing(t *testing.T) {
 	t.Parallel()
 	r := named(t)
 	incumbent, idle := r.PID(), r.dial()
-	idle.Ask("/?id=idle")
-	idle.AnswerBy(incumbent)
-	final, left := r.Watch(journal.Says(`msg="handover final"`)), r.Watch(journal.Says(journal.By(incumbent), "from=draining", "event=drained"))
+	idle.IsOf(incumbent)
+	final, left := r.WatchFor(`msg="handover final"`), r.WatchFor(journal.By(incumbent), "from=draining", "event=drained")
 	s := r.speak("returns at FINAL", 0)
-	r.line(final)
+	r.Line(final)
 	idle.StaysOpen(100 * time.Millisecond)
 	idle.IsAskedToLeave(incumbent) // the speaker refused it
-	r.line(left)
+	r.Line(left)
 	r.AwaitExit(incumbent)
 	if said, status := s.wait(); status != 0 {
 		t.Errorf("the speaker failed: %s", said)
@@ -164,28 +163,23 @@ func TestWishToReturnThatCrossesFinalBreaksNothing(t *testing.T) {
 func TestPipelinedOnARefusedConnectionIsAnsweredToTheLast(t *testing.T) {
 	t.Parallel()
 	r := named(t)
-	incumbent, final := r.PID(), r.Watch(journal.Says(`msg="handover final"`))
+	incumbent, final := r.PID(), r.WatchFor(`msg="handover final"`)
 	clients := map[string]*client.Conn{}
 	for name := range pipelined {
 		c := r.dial()
-		c.Ask("/?id=first")
-		c.AnswerBy(incumbent)
+		c.IsOf(incumbent)
 		clients[name] = c
 	}
 	s := r.speak("returns at FINAL", 0)
-	r.line(final)
+	r.Line(final)
 	for name, requests := range pipelined {
 		c := clients[name]
 		c.StaysOpen(100 * time.Millisecond) // refused meanwhile
-		_, err := io.WriteString(c.Conn, strings.Join(requests, ""))
-		must(t, err)
+		c.Send("%s", strings.Join(requests, ""))
 		for i := range requests {
-			resp, err := http.ReadResponse(c.Reader, nil)
-			if err != nil {
-				t.Fatalf("%s: answer %d of %d: %v", name, i+1, len(requests), err)
-			}
-			if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-				t.Fatalf("%s: answer %d of %d: %s %q, %v", name, i+1, len(requests), resp.Status, body, err)
+			resp, body := c.Response()
+			if resp.StatusCode != http.StatusOK {
+				t.Fatalf("%s: answer %d of %d: %s %q", name, i+1, len(requests), resp.Status, body)
 			}
 			if last := i == len(requests)-1; resp.Close && !last {
 				t.Fatalf("%s: answer %d of %d is the last", name, i+1, len(requests))
@@ -214,18 +208,18 @@ var pipelined = map[string][]string{
 func TestGenerationThatWasTakenBackKeepsItsNumber(t *testing.T) {
 	t.Parallel()
 	r := named(t, "HANDOVER_PROBATION=3s")
-	r.Swap(build(t, "failing"))
-	serves, outcome := r.Watch(journal.Says(proving)), r.outcome()
+	r.Swap(rig.Build(t, "failing"))
+	serves, outcome := r.WatchFor(proving), r.outcome()
 	r.begin()
-	second, held := journal.Number(t, r.line(serves), "pid"), r.dial()
+	second, held := journal.Number(t, r.Line(serves), "pid"), r.dial()
 	held.Ask("/slow?id=held&ms=6000")
 	r.get("/?id=fail")
-	wantReason(t, r.line(outcome), resumed, "background work has no luck")
+	wantReason(t, r.Line(outcome), resumed, "background work has no luck")
 	r.assertStatus(1, wire.Drainer{Generation: 2, PID: second})
-	r.Swap(build(t, ""))
-	final := r.Watch(journal.Says(succeeded))
+	r.Swap(rig.Build(t, ""))
+	final := r.WatchFor(succeeded)
 	r.begin()
-	if line := r.line(final); journal.Number(t, line, "generation") != 3 {
+	if line := r.Line(final); journal.Number(t, line, "generation") != 3 {
 		t.Errorf("%q, want generation 3: number 2 was given away", line)
 	}
 	r.assertStatus(3, wire.Drainer{Generation: 2, PID: second})
@@ -235,7 +229,7 @@ func TestGenerationThatWasTakenBackKeepsItsNumber(t *testing.T) {
 // assertStatus checks which generation serves, and that the other drains.
 func (r *run) assertStatus(generation int, draining wire.Drainer) {
 	r.t.Helper()
-	r.eventually("a status", func() (any, bool) {
+	r.Eventually("a status", func() (any, bool) {
 		reply := r.ask(&wire.Status{})
 		s := reply.Status
 		if s == nil || s.Generation != generation {
@@ -259,23 +253,23 @@ func TestUpgradeOfAGenerationThatStartsIsNotReady(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	incumbent := r.PID()
-	r.Swap(build(t, "impatient"))
-	waits := r.Watch(journal.Says(`msg="waits for SIGHUP"`))
+	r.Swap(rig.Build(t, "impatient"))
+	waits := r.WatchFor(`msg="waits for SIGHUP"`)
 	successor := journal.Number(t, r.begin(), "pid")
-	r.line(waits)
+	r.Line(waits)
 	r.wantUpgrade(successor, 1, "a handover is under way: attempt 1, in state preparing")
-	starting := r.Watch(journal.Says(journal.By(successor), "to=starting"))
+	starting := r.WatchFor(journal.By(successor), "to=starting")
 	r.Kill(incumbent)
-	r.line(starting)
+	r.Line(starting)
 	r.wantUpgrade(successor, 0, "not serving: state starting")
 }
 
 // wantUpgrade has an impatient generation call Upgrade.
 func (r *run) wantUpgrade(pid, attempt int, reason string) {
 	r.t.Helper()
-	answer := r.Watch(journal.Says(`msg="upgrade answered"`))
+	answer := r.WatchFor(`msg="upgrade answered"`)
 	r.Signal(pid, syscall.SIGHUP)
-	line := r.line(answer)
+	line := r.Line(answer)
 	if journal.Number(r.t, line, "attempt") != attempt || !strings.Contains(journal.Attribute(line, "error"), reason) {
 		r.t.Errorf("%q, want attempt %d and %q", line, attempt, reason)
 	}

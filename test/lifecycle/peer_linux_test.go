@@ -16,7 +16,6 @@ import (
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/internal/wire"
-	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // ours is the build of the service, as refusals name it.
@@ -41,9 +40,9 @@ func TestLaterVersionIsUnderstood(t *testing.T) {
 	if got := strings.Join(strings.Fields(strings.ReplaceAll(said, "PREVIEW", "")), " "); got != want {
 		t.Errorf("the speaker heard %q, want %q", got, want)
 	}
-	wantReason(t, r.line(outcome), resumed, "seen enough")
-	r.assertServes(incumbent)
-	r.finish()
+	wantReason(t, r.Line(outcome), resumed, "seen enough")
+	r.AssertServes(incumbent)
+	r.Finish()
 	sameDescriptors()
 	r.upgrades()
 }
@@ -56,8 +55,8 @@ func TestCriticalKeyInAHandoverAbortsItNamingBothSides(t *testing.T) {
 	said, _ := r.speak("critical key", 0).wait()
 	_, refusal, _ := strings.Cut(said, "offered\n")
 	wantRefusal(t, refusal, "unsupported", `"!x"`, "protocol 1 to 7", "example.com/later v7.0.0", "this process 1", ours)
-	wantReason(t, r.line(outcome), aborted, `"!x"`)
-	r.assertServes(incumbent)
+	wantReason(t, r.Line(outcome), aborted, `"!x"`)
+	r.AssertServes(incumbent)
 	sameDescriptors()
 	r.upgrades()
 }
@@ -73,6 +72,7 @@ func wantRefusal(t *testing.T, refusal string, parts ...string) {
 
 // TestJoinedProcessThatMisbehavesIsEnded has speakers break the protocol once they have the listeners.
 func TestJoinedProcessThatMisbehavesIsEnded(t *testing.T) {
+	t.Parallel()
 	for speech, reason := range map[string]string{
 		"breaks off": "end of link", "garbage": "end of link", "silence": "the successor was not ready in time",
 		"adopts the unoffered": "unexpected ADOPTED", "ready before its time": "unexpected READY", "another's frame": "unexpected FINAL",
@@ -84,12 +84,12 @@ func TestJoinedProcessThatMisbehavesIsEnded(t *testing.T) {
 			r.drive()
 			outcome := r.outcome()
 			s := r.speak(speech, 0)
-			wantReason(t, r.line(outcome), aborted, reason)
+			wantReason(t, r.Line(outcome), aborted, reason)
 			if said, status := s.wait(); status != -1 {
 				t.Errorf("the speaker ended with status %d, want it killed: %s", status, said)
 			}
-			r.assertServes(incumbent)
-			r.finish()
+			r.AssertServes(incumbent)
+			r.Finish()
 			sameDescriptors()
 			r.upgrades()
 		})
@@ -126,8 +126,7 @@ func TestEnemyAtTheTakeoverSocketCostsNothing(t *testing.T) {
 	r := named(t)
 	incumbent, same := r.PID(), r.descriptors()
 	client := r.dial()
-	client.Ask("/?id=first")
-	client.AnswerBy(incumbent)
+	client.IsOf(incumbent)
 	withClient := r.descriptors()
 	for _, enemy := range enemies {
 		t.Log(enemy.name)
@@ -155,9 +154,9 @@ func TestKeeperThatDoesNotListenIsNone(t *testing.T) {
 	self, err := platform.SelfPidfd()
 	must(t, err)
 	defer self.Close()
-	unheard := r.Watch(journal.Says(`msg="the keeper was not told"`, "frame=HELLO"))
+	unheard := r.WatchFor(`msg="the keeper was not told"`, "frame=HELLO")
 	must(t, peer.NewLink(platform.SocketFromConn(c)).Send(0, &wire.Hello{Protocol: wire.Protocols, Role: wire.RoleKeeper, PID: os.Getpid()}, self.FD()))
-	r.line(unheard)
+	r.Line(unheard)
 	if s := r.ask(&wire.Status{}).Status; s.State != "serving" || s.PID != r.PID() {
 		t.Errorf("status %+v, want it serving, by process %d", s, r.PID())
 	}
@@ -176,12 +175,12 @@ func TestSilentPeerHoldsUpNobody(t *testing.T) {
 	if s := r.ask(&wire.Status{}).Status; s.PID != before {
 		t.Errorf("status %+v, want that of process %d", s, before)
 	}
-	hand, final := r.hand(), r.Watch(journal.Says(succeeded))
+	hand, final := r.hand(), r.WatchFor(succeeded)
 	hand.start(r.Path())
-	r.line(final)
+	r.Line(final)
 	r.AwaitExit(before)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestPeerOfAnotherUserIsTurnedAway needs to be root to become somebody else: there is nothing to see otherwise.
@@ -205,7 +204,7 @@ func TestPeerOfAnotherUserIsTurnedAway(t *testing.T) {
 		t.Errorf("user %d is not denied: %s", nobody, said)
 	}
 	must(t, os.Chmod(dir, 0o700))
-	r.assertServes(incumbent)
+	r.AssertServes(incumbent)
 	same()
 	r.upgrades()
 }

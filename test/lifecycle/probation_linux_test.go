@@ -12,10 +12,12 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // TestBuildThatCrashesAfterTheCommitIsTakenBack loses what the bad build had accepted, and nothing else.
 func TestBuildThatCrashesAfterTheCommitIsTakenBack(t *testing.T) {
+	t.Parallel()
 	for _, bad := range []struct {
 		name, flaw string
 		costs      int // at least
@@ -27,16 +29,16 @@ func TestBuildThatCrashesAfterTheCommitIsTakenBack(t *testing.T) {
 			t.Parallel()
 			r := start(t, "HANDOVER_PROBATION=3s").drive()
 			incumbent := r.PID()
-			r.Swap(build(t, bad.flaw))
-			crashing := r.Watch(journal.Says(`msg="crashing"`))
+			r.Swap(rig.Build(t, bad.flaw))
+			crashing := r.WatchFor(`msg="crashing"`)
 			line := r.attempt()
 			wantReason(t, line, resumed, "the successor ended after the commit: exit status 3")
-			death := r.line(crashing)
+			death := r.Line(crashing)
 			nanos, err := strconv.ParseInt(journal.Attribute(death, "at"), 10, 64)
 			must(t, err)
 			died := time.Unix(0, nanos)
-			r.load.Killed(journal.Number(t, death, "pid"), died)
-			r.answers()
+			r.Driver.Killed(journal.Number(t, death, "pid"), died)
+			r.Answers(20)
 			if pid := r.PID(); pid != incumbent {
 				t.Errorf("process %d answers, want the incumbent, %d", pid, incumbent)
 			}
@@ -53,14 +55,14 @@ func TestBuildThatHangsAfterTheCommitIsTakenBack(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_CHECK_TIMEOUT=500ms", "HANDOVER_CHECK_FAILURES=2", "HANDOVER_DRAIN_TIMEOUT=1s").drive()
 	incumbent := r.PID()
-	r.Swap(build(t, "deaf"))
-	serves := r.Watch(journal.Says(proving))
+	r.Swap(rig.Build(t, "deaf"))
+	serves := r.WatchFor(proving)
 	line := r.attempt()
 	wantReason(t, line, resumed, "check failed 2 times in a row")
 	// From now on the bad build accepts nothing, and what it has taken is lost though it lives.
-	deaf := journal.Number(t, r.line(serves), "pid")
-	r.load.Killed(deaf, journal.Written(t, line))
-	r.answers()
+	deaf := journal.Number(t, r.Line(serves), "pid")
+	r.Driver.Killed(deaf, journal.Written(t, line))
+	r.Answers(20)
 	if pid := r.PID(); pid != incumbent {
 		t.Errorf("process %d answers, want the incumbent, %d", pid, incumbent)
 	}
@@ -74,19 +76,19 @@ func TestBuildWhoseWorkFailsGivesEverythingBack(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=3s").drive()
 	incumbent := r.PID()
-	r.Swap(build(t, "failing"))
-	serves, outcome, left := r.Watch(journal.Says(proving)), r.outcome(), r.Watch(journal.Says(ended))
+	r.Swap(rig.Build(t, "failing"))
+	serves, outcome, left := r.WatchFor(proving), r.outcome(), r.WatchFor(ended)
 	r.begin()
-	successor := journal.Number(t, r.line(serves), "pid")
-	must(t, r.load.WaitPID(r.ctx, successor))
+	successor := journal.Number(t, r.Line(serves), "pid")
+	must(t, r.Driver.WaitPID(r.Ctx, successor))
 	r.get("/?id=fail")
-	wantReason(t, r.line(outcome), resumed, "background work has no luck")
-	if line := r.line(left); !strings.Contains(line, journal.By(successor)) || !strings.Contains(journal.Attribute(line, "error"), "successor taken back: background work has no luck") {
+	wantReason(t, r.Line(outcome), resumed, "background work has no luck")
+	if line := r.Line(left); !strings.Contains(line, journal.By(successor)) || !strings.Contains(journal.Attribute(line, "error"), "successor taken back: background work has no luck") {
 		t.Errorf("the successor says %q: not that, and why, it was taken back", line)
 	}
-	r.assertServes(incumbent)
+	r.AssertServes(incumbent)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestBuildThatCannotStopIsKilledBeforeTheIncumbentResumes has a build that is to be taken back go on with its background work.
@@ -94,19 +96,19 @@ func TestBuildThatCannotStopIsKilledBeforeTheIncumbentResumes(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_FREEZE_TIMEOUT=1s").drive()
 	incumbent := r.PID()
-	r.Swap(build(t, "stuck"))
-	serves, outcome, killed := r.Watch(journal.Says(proving)), r.outcome(), r.Watch(journal.Says(`msg="the successor is killed"`))
+	r.Swap(rig.Build(t, "stuck"))
+	serves, outcome, killed := r.WatchFor(proving), r.outcome(), r.WatchFor(`msg="the successor is killed"`)
 	r.begin()
-	successor := journal.Number(t, r.line(serves), "pid")
-	must(t, r.load.WaitPID(r.ctx, successor))
+	successor := journal.Number(t, r.Line(serves), "pid")
+	must(t, r.Driver.WaitPID(r.Ctx, successor))
 	r.Signal(successor, syscall.SIGTERM)
-	kill := r.line(killed)
+	kill := r.Line(killed)
 	if journal.Number(t, kill, "pid") != successor || journal.Attribute(kill, "state") != "fencing" {
 		t.Errorf("%q, want process %d in state fencing", kill, successor)
 	}
-	r.load.Killed(successor, journal.Written(t, kill))
-	wantReason(t, r.line(outcome), resumed, "terminated")
-	r.answers()
+	r.Driver.Killed(successor, journal.Written(t, kill))
+	wantReason(t, r.Line(outcome), resumed, "terminated")
+	r.Answers(20)
 	if pid := r.PID(); pid != incumbent {
 		t.Errorf("process %d answers, want the incumbent, %d", pid, incumbent)
 	}
@@ -117,7 +119,7 @@ func TestBuildThatCannotStopIsKilledBeforeTheIncumbentResumes(t *testing.T) {
 // finishAfterCrash ends the load, of which nothing may be lost but in the crash, and there not less than it must have cost.
 func (r *run) finishAfterCrash(costs int) {
 	r.t.Helper()
-	report := r.load.Stop()
+	report := r.Driver.Stop()
 	handovertest.AssertLostInCrashOnly(r.t, report)
 	if report.LostInCrash < costs {
 		r.t.Errorf("the crash cost less than %d: %s", costs, report)
@@ -129,7 +131,7 @@ func (r *run) finishAfterCrash(costs int) {
 func (r *run) firstAccept(pid int, after time.Time) time.Time {
 	r.t.Helper()
 	var first time.Time
-	r.eventually("a connection in the ledger", func() (any, bool) {
+	r.Eventually("a connection in the ledger", func() (any, bool) {
 		ledger, err := os.ReadFile(filepath.Join(r.Load().Ledger, itoa(pid)+".accepts"))
 		must(r.t, err)
 		for line := range strings.Lines(string(ledger)) {

@@ -3,7 +3,6 @@
 package lifecycle
 
 import (
-	"context"
 	"os"
 	"strconv"
 	"strings"
@@ -13,48 +12,35 @@ import (
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // patience bounds everything that is waited for, in one test.
 const patience = time.Minute
 
-// build returns the service, with a flaw if one is named.
-func build(t *testing.T, flaw string) string {
-	t.Helper()
-	if flaw == "" {
-		return handovertest.Build(t, "../service")
-	}
-	return handovertest.Build(t, "../service", "-ldflags", "-X main.flaw="+flaw)
-}
-
 // run is a service under test.
 type run struct {
-	*handovertest.Running
-	t       *testing.T
-	address string
-	ctx     context.Context
-	load    *handovertest.Driver // nil until drive
-
+	*rig.Run
+	t        *testing.T
+	address  string
 	takeover string // path of the socket, if the service is named
 }
 
-// crowd is a little of everything.
-var crowd = handovertest.Clients{KeepAlive: 3, New: 2, Slow: 1, Upload: 1, Pipelined: 1, Dribble: 1, Idle: 1}
+// newRun is of a service that is started at address.
+func newRun(t *testing.T, address string) *run {
+	return &run{Run: rig.New(t, rig.Patience{Test: patience, Look: 15 * time.Second}), t: t, address: address}
+}
 
 // start runs the service, or the executable that is given in its place.
-func start(t *testing.T, env ...string) *run { return startFrom(t, build(t, ""), env...) }
+func start(t *testing.T, env ...string) *run { return startFrom(t, rig.Build(t, ""), env...) }
 
 func startFrom(t *testing.T, executable string, env ...string) *run {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	r := &run{t: t, address: handovertest.FreeAddress(t), ctx: ctx}
-	r.Running = handovertest.Start(t, handovertest.Service{
+	r := newRun(t, handovertest.FreeAddress(t))
+	r.Start(handovertest.Service{
 		Path: executable, Address: r.address,
 		Env: append([]string{
 			"ADDR=" + r.address, "HANDOVER_PROBATION=100ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_DRAIN_TIMEOUT=20s",
-			// A program with the race detector rests for a second after its end, while its other threads go on.
-			"GORACE=atexit_sleep_ms=0",
 		}, env...),
 	})
 	return r
@@ -64,12 +50,8 @@ func startFrom(t *testing.T, executable string, env ...string) *run {
 func (r *run) drive() *run {
 	r.t.Helper()
 	load := r.Load()
-	load.Clients = crowd
-	load.Quiet = [2]time.Duration{time.Second, 2 * time.Second}
-	var err error
-	if r.load, err = handovertest.Drive(r.t.Context(), load); err != nil {
-		r.t.Fatal(err)
-	}
+	load.Clients = rig.Crowd
+	r.Drive(load)
 	return r
 }
 
@@ -85,22 +67,12 @@ const (
 	ended     = `msg="service ended"`
 )
 
-// line waits for the line of a watch.
-func (r *run) line(w *handovertest.Watch) string {
-	r.t.Helper()
-	line, err := w.Line(r.ctx)
-	if err != nil {
-		r.t.Fatalf("%v\n%s", err, r.Output(60))
-	}
-	return line
-}
-
 // begin asks for a handover, and waits until the generation that serves has begun it.
 func (r *run) begin() (attempt string) {
 	r.t.Helper()
-	w := r.Watch(journal.Says(begun))
+	w := r.WatchFor(begun)
 	r.Signal(r.PID(), syscall.SIGUSR2)
-	return r.line(w)
+	return r.Line(w)
 }
 
 // outcome watches for the end of a handover.
@@ -113,7 +85,7 @@ func (r *run) attempt() string {
 	r.t.Helper()
 	w := r.outcome()
 	r.Signal(r.PID(), syscall.SIGUSR2)
-	return r.line(w)
+	return r.Line(w)
 }
 
 // wantReason checks that a line says why.
@@ -124,43 +96,15 @@ func wantReason(t *testing.T, line, message, reason string) {
 	}
 }
 
-// assertServes checks that the process, and nobody else of the family, answers as it did before, with nothing lost.
-func (r *run) assertServes(pid int) {
-	r.t.Helper()
-	if got := r.PID(); got != pid {
-		r.t.Errorf("process %d answers, want %d", got, pid)
-	}
-	if r.load != nil {
-		r.answers()
-		handovertest.AssertNothingLost(r.t, r.load.Snapshot())
-	}
-}
-
-// answers waits until the load goes on.
-func (r *run) answers() {
-	r.t.Helper()
-	if err := r.load.WaitAnswers(r.ctx, 20); err != nil {
-		r.t.Fatalf("%v\n%s", err, r.Output(60))
-	}
-}
-
 // upgrades checks that a good build upgrades the service straight away, and is alone in the end.
 func (r *run) upgrades() {
 	r.t.Helper()
 	if err := os.RemoveAll(r.Path()); err != nil {
 		r.t.Fatal(err)
 	}
-	r.Swap(build(r.t, ""))
+	r.Swap(rig.Build(r.t, ""))
 	r.Upgrade(1)
 	r.assertAlone(r.PID())
-}
-
-// finish ends the load, of which nothing may be lost.
-func (r *run) finish() handovertest.Report {
-	r.t.Helper()
-	report := r.load.Stop()
-	handovertest.AssertNothingLost(r.t, report)
-	return report
 }
 
 // assertAlone waits until every other process of the service has ended.
@@ -171,30 +115,10 @@ func (r *run) assertAlone(pid int) {
 			r.AwaitExit(p.PID)
 		}
 	}
-	r.eventually("process "+itoa(pid)+" alone", func() (any, bool) {
+	r.Eventually("process "+itoa(pid)+" alone", func() (any, bool) {
 		family := r.Family()
 		return family, len(family) == 1 && family[0].PID == pid
 	})
-}
-
-// eventually waits for what no event tells of.
-func (r *run) eventually(what string, holds func() (seen any, ok bool)) {
-	r.t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	deadline := time.NewTimer(15 * time.Second)
-	defer deadline.Stop()
-	for {
-		seen, ok := holds()
-		if ok {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-deadline.C:
-			r.t.Fatalf("%v, want %s\n%s", seen, what, r.Output(60))
-		}
-	}
 }
 
 func must(t *testing.T, err error) {
@@ -205,12 +129,3 @@ func must(t *testing.T, err error) {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// runtimeDir returns a path for takeover sockets that is short enough for them.
-func runtimeDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "run-")
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}

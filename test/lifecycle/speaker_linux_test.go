@@ -216,7 +216,7 @@ type speaking struct {
 // speak starts a speaker, as another user if uid is not 0.
 func (r *run) speak(speech string, uid uint32) *speaking {
 	r.t.Helper()
-	s := &speaking{r: r, cmd: exec.CommandContext(r.ctx, "/proc/self/exe")}
+	s := &speaking{r: r, cmd: exec.CommandContext(r.Ctx, "/proc/self/exe")}
 	s.cmd.Env = append(os.Environ(), speechVariable+"="+speech, takeoverVariable+"="+r.takeover,
 		"GORACE=atexit_sleep_ms=0",  // with the race detector a program rests for a second before it has ended
 		"GODEBUG=asyncpreemptoff=1") // the runtime's own signals would stop it when it is traced, see diesSlowly

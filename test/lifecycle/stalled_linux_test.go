@@ -24,25 +24,25 @@ func TestDrainingGenerationThatNeverRunsHoldsUpNobody(t *testing.T) {
 	killed, killedClient := r.stall()
 	for range 2 { // past the one that is stalled others come and go
 		leaves := r.PID()
-		gone := r.Watch(journal.Says(`msg="draining generation is gone"`, " pid="+itoa(leaves)+" "))
+		gone := r.WatchFor(`msg="draining generation is gone"`, " pid="+itoa(leaves)+" ")
 		r.Upgrade(1)
-		r.line(gone)
+		r.Line(gone)
 	}
-	r.assertServes(r.PID())
+	r.AssertServes(r.PID())
 	stalled, client := r.stall()
 
 	incumbent := r.PID()
 	for range 2 {
-		answer := r.Watch(journal.Says(refused))
+		answer := r.WatchFor(refused)
 		r.Signal(incumbent, syscall.SIGUSR2)
-		wantRefusal(t, journal.Attribute(r.line(answer), "error"), "too many generations are draining",
+		wantRefusal(t, journal.Attribute(r.Line(answer), "error"), "too many generations are draining",
 			"generation 1 (pid "+itoa(killed)+")", "generation 4 (pid "+itoa(stalled)+")")
-		r.assertServes(incumbent)
+		r.AssertServes(incumbent)
 	}
 
-	gone := r.Watch(journal.Says(journal.By(incumbent), `msg="draining generation is gone"`, " pid="+itoa(killed)+" "))
+	gone := r.WatchFor(journal.By(incumbent), `msg="draining generation is gone"`, " pid="+itoa(killed)+" ")
 	r.Kill(killed)
-	r.line(gone)
+	r.Line(gone)
 	if b, err := killedClient.Peek(1); err == nil {
 		t.Errorf("%q from a process that was killed", b)
 	}
@@ -54,7 +54,7 @@ func TestDrainingGenerationThatNeverRunsHoldsUpNobody(t *testing.T) {
 	r.AwaitExit(stalled)
 	r.assertAlone(r.PID())
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // stall upgrades the service, and stops the generation before for ever when all that it holds is one request, whose client it returns.
@@ -62,17 +62,17 @@ func (r *run) stall() (pid int, held *client.Conn) {
 	r.t.Helper()
 	pid, held = r.PID(), r.dial()
 	held.Ask("/slow?id=held&ms=10000")
-	r.eventually("the request in process "+itoa(pid), func() (any, bool) {
+	r.Eventually("the request in process "+itoa(pid), func() (any, bool) {
 		all := r.connections(pid)
 		return all, all[held.LocalAddr().String()]
 	})
 	r.Upgrade(1)
-	r.eventually("one connection of process "+itoa(pid), func() (any, bool) {
+	r.Eventually("one connection of process "+itoa(pid), func() (any, bool) {
 		all := r.connections(pid)
 		return all, len(all) == 1
 	})
 	r.Signal(pid, syscall.SIGSTOP)
-	r.eventually("process "+itoa(pid)+" at rest", func() (any, bool) {
+	r.Eventually("process "+itoa(pid)+" at rest", func() (any, bool) {
 		for _, p := range r.Family() {
 			if p.PID == pid {
 				return p, p.State == "T"

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/handover-go/handover/test/internal/client"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // stops are the ways to tell a service to end.
@@ -22,6 +22,7 @@ var stops = map[string]func(r *run, pid int){
 
 // TestServiceToldToEndAnswersWhatIsInFlight ends the only generation, under load: every request that it has is answered.
 func TestServiceToldToEndAnswersWhatIsInFlight(t *testing.T) {
+	t.Parallel()
 	for name, stop := range stops {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -34,14 +35,12 @@ func TestServiceToldToEndAnswersWhatIsInFlight(t *testing.T) {
 				inFlight = append(inFlight, c)
 			}
 			upload := r.dial()
-			fmt.Fprint(upload.Conn, "POST /upload?id=up HTTP/1.1\r\nHost: service\r\nContent-Length: 20\r\n\r\n0123456789")
+			upload.Send("POST /upload?id=up HTTP/1.1\r\nHost: service\r\nContent-Length: 20\r\n\r\n0123456789")
 			r.get("/") // what was sent before has been accepted
-			w := r.Watch(journal.Says(ending))
+			w := r.WatchFor(ending)
 			stop(r, pid)
-			r.line(w)
-			if _, err := fmt.Fprint(upload.Conn, "0123456789"); err != nil {
-				t.Fatal(err)
-			}
+			r.Line(w)
+			upload.Send("0123456789")
 			for _, c := range append(inFlight, upload) {
 				c.AnswerBy(pid)
 			}
@@ -55,7 +54,7 @@ func TestServiceToldToEndAnswersWhatIsInFlight(t *testing.T) {
 // have found an idle connection closed, even while sending the next request on it (RFC 9112, 9.6), but was told nothing wrong.
 func (r *run) assertNobodyWronged() {
 	r.t.Helper()
-	report := r.load.Stop()
+	report := r.Driver.Stop()
 	r.t.Log(report)
 	if report.Wrong+report.Repeated > 0 {
 		r.t.Errorf("%d wrong answers: %s", report.Wrong+report.Repeated, report)
@@ -69,26 +68,17 @@ func TestServiceToldToEndSaysWhichOfThePipelinedItAnswers(t *testing.T) {
 	r := start(t)
 	pid, c := r.PID(), r.dial()
 	request := "GET /slow?id=piped&ms=300 HTTP/1.1\r\nHost: service\r\n\r\n"
-	fmt.Fprint(c.Conn, request+request+request)
+	c.Send("%s", request+request+request)
 	r.get("/")
 	r.Signal(pid, syscall.SIGTERM)
-	for n := 1; ; n++ {
-		resp, err := http.ReadResponse(c.Reader, nil)
-		if err != nil {
-			t.Fatalf("answer %d: %v", n, err)
-		}
-		if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), itoa(pid)) {
-			t.Fatalf("answer %d: %q, %v", n, body, err)
-		}
-		if resp.Close {
-			break
-		}
+	for !c.AnswerTo("piped", pid).Close {
 	}
 	r.AwaitExit(pid)
 }
 
 // TestIncumbentToldToEndBeforeTheCommitAbortsAndEnds tells it in each state in which the successor takes its time.
 func TestIncumbentToldToEndBeforeTheCommitAbortsAndEnds(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ state, incumbent, successor, enters string }{
 		{"offering", "", "hang", "to=preparing"},
 		{"awaiting", "", "unsure", "to=awaiting"},
@@ -96,23 +86,22 @@ func TestIncumbentToldToEndBeforeTheCommitAbortsAndEnds(t *testing.T) {
 	} {
 		t.Run(c.state, func(t *testing.T) {
 			t.Parallel()
-			r := startFrom(t, build(t, c.incumbent), "HANDOVER_CHECK_TIMEOUT=30s", "HANDOVER_FREEZE_TIMEOUT=3s")
-			r.Swap(build(t, c.successor))
+			r := startFrom(t, rig.Build(t, c.incumbent), "HANDOVER_CHECK_TIMEOUT=30s", "HANDOVER_FREEZE_TIMEOUT=3s")
+			r.Swap(rig.Build(t, c.successor))
 			incumbent, idle, busy := r.PID(), r.dial(), r.dial()
-			idle.Ask("/?id=idle")
-			idle.AnswerBy(incumbent)
+			idle.IsOf(incumbent)
 			busy.Ask("/slow?id=busy&ms=800")
-			entered := r.Watch(journal.Says(c.enters))
+			entered := r.WatchFor(c.enters)
 			successor := journal.Number(t, r.begin(), "pid")
-			r.line(entered)
-			abort, end := r.Watch(journal.Says(aborted)), r.Watch(journal.Says(ending))
+			r.Line(entered)
+			abort, end := r.WatchFor(aborted), r.WatchFor(ending)
 			r.Signal(incumbent, syscall.SIGTERM)
-			wantReason(t, r.line(abort), aborted, "the service was told to end")
-			r.line(end)
+			wantReason(t, r.Line(abort), aborted, "the service was told to end")
+			r.Line(end)
 			r.AwaitExit(successor)
 			busy.AnswerBy(incumbent)
 			r.AwaitExit(incumbent)
-			r.assertNobodyLeft()
+			r.AssertNobodyLeft()
 		})
 	}
 }
@@ -122,17 +111,17 @@ func TestIncumbentToldToEndOnProbationMakesItFinal(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=30s").drive()
 	incumbent := r.PID()
-	serves, final := r.Watch(journal.Says(proving)), r.Watch(journal.Says(succeeded))
+	serves, final := r.WatchFor(proving), r.WatchFor(succeeded)
 	r.begin()
-	successor := journal.Number(t, r.line(serves), "pid")
+	successor := journal.Number(t, r.Line(serves), "pid")
 	r.Signal(incumbent, syscall.SIGTERM)
-	if line := r.line(final); !strings.Contains(line, journal.By(successor)) {
+	if line := r.Line(final); !strings.Contains(line, journal.By(successor)) {
 		t.Errorf("%q is not the successor's, process %d", line, successor)
 	}
 	r.AwaitExit(incumbent)
-	r.assertServes(successor)
+	r.AssertServes(successor)
 	r.assertAlone(successor)
-	r.finish()
+	r.Finish()
 }
 
 // TestDrainingGenerationToldToEndShortensItsDrain holds a request there for longer than it may: five seconds from then on.
@@ -145,11 +134,11 @@ func TestDrainingGenerationToldToEndShortensItsDrain(t *testing.T) {
 	r.get("/")
 	r.Upgrade(1)
 	serving := r.PID()
-	cut := r.Watch(journal.Says(`msg="drain deadline: connections closed"`))
+	cut := r.WatchFor(`msg="drain deadline: connections closed"`)
 	told := time.Now()
 	r.Signal(before, syscall.SIGTERM)
 	short.AnswerBy(before)
-	if line := r.line(cut); !strings.Contains(line, journal.By(before)) || journal.Number(t, line, "connections") != 1 {
+	if line := r.Line(cut); !strings.Contains(line, journal.By(before)) || journal.Number(t, line, "connections") != 1 {
 		t.Errorf("%q, want 1 connection of process %d", line, before)
 	}
 	if took := time.Since(told); took < 4*time.Second || took > 15*time.Second {
@@ -159,12 +148,13 @@ func TestDrainingGenerationToldToEndShortensItsDrain(t *testing.T) {
 		t.Error("the request that was cut has an answer")
 	}
 	r.AwaitExit(before)
-	r.assertServes(serving)
+	r.AssertServes(serving)
 	r.assertAlone(serving)
 }
 
 // TestSuccessorToldToEndBeforeTheCommitIsAnAbort tells it before Run, where the signal just ends it, and after.
 func TestSuccessorToldToEndBeforeTheCommitIsAnAbort(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ state, flaw, reason string }{
 		{"preparing", "hang", "signal: terminated"},
 		{"checking", "unsure", "told to end"},
@@ -173,16 +163,16 @@ func TestSuccessorToldToEndBeforeTheCommitIsAnAbort(t *testing.T) {
 			t.Parallel()
 			r := start(t, "HANDOVER_CHECK_TIMEOUT=30s").drive()
 			incumbent := r.PID()
-			r.Swap(build(t, c.flaw))
-			entered, outcome := r.Watch(journal.Says("to="+c.state)), r.outcome()
+			r.Swap(rig.Build(t, c.flaw))
+			entered, outcome := r.WatchFor("to="+c.state), r.outcome()
 			successor := journal.Number(t, r.begin(), "pid")
-			r.line(entered)
+			r.Line(entered)
 			r.Signal(successor, syscall.SIGTERM)
-			wantReason(t, r.line(outcome), aborted, c.reason)
-			r.assertServes(incumbent)
+			wantReason(t, r.Line(outcome), aborted, c.reason)
+			r.AssertServes(incumbent)
 			r.assertAlone(incumbent)
 			r.upgrades()
-			r.finish()
+			r.Finish()
 		})
 	}
 }
@@ -192,25 +182,24 @@ func TestSuccessorToldToEndOnProbationIsTakenBack(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=2s").drive()
 	incumbent := r.PID()
-	serves, outcome := r.Watch(journal.Says(proving)), r.outcome()
+	serves, outcome := r.WatchFor(proving), r.outcome()
 	r.begin()
-	successor := journal.Number(t, r.line(serves), "pid")
+	successor := journal.Number(t, r.Line(serves), "pid")
 	idle := r.dial()
-	idle.Ask("/?id=first")
-	idle.AnswerBy(successor)
+	idle.IsOf(successor)
 	r.Signal(successor, syscall.SIGTERM)
-	wantReason(t, r.line(outcome), resumed, "terminated")
+	wantReason(t, r.Line(outcome), resumed, "terminated")
 	r.AwaitExit(successor)
-	idle.Ask("/?id=second")
-	idle.AnswerBy(incumbent)
-	r.assertServes(incumbent)
+	idle.IsOf(incumbent)
+	r.AssertServes(incumbent)
 	r.upgrades()
-	r.finish()
+	r.Finish()
 }
 
 // TestBothToldToEndOnProbationEnd tells them in both orders and at the same time: whatever is in flight with either is
 // answered, and no process is left, though clients keep idle connections open.
 func TestBothToldToEndOnProbationEnd(t *testing.T) {
+	t.Parallel()
 	for _, order := range []string{"incumbent first", "successor first", "at once"} {
 		for clients, stay := range map[string]bool{"clients leave": false, "clients stay idle": true} {
 			t.Run(order+", "+clients, func(t *testing.T) {
@@ -226,9 +215,9 @@ func endBoth(t *testing.T, order string, stay bool) {
 	incumbent, old := r.PID(), r.dial()
 	old.Ask("/slow?id=old&ms=1000")
 	r.get("/")
-	serves := r.Watch(journal.Says(proving))
+	serves := r.WatchFor(proving)
 	r.begin()
-	successor := journal.Number(t, r.line(serves), "pid")
+	successor := journal.Number(t, r.Line(serves), "pid")
 	fresh := r.dial()
 	fresh.Ask("/slow?id=fresh&ms=1000")
 	if pid := r.PID(); pid != successor {
@@ -236,14 +225,14 @@ func endBoth(t *testing.T, order string, stay bool) {
 	}
 	switch order {
 	case "incumbent first":
-		final := r.Watch(journal.Says(succeeded))
+		final := r.WatchFor(succeeded)
 		r.Signal(incumbent, syscall.SIGTERM)
-		r.line(final)
+		r.Line(final)
 		r.Signal(successor, syscall.SIGTERM)
 	case "successor first":
-		taken := r.Watch(journal.Says(resumed))
+		taken := r.WatchFor(resumed)
 		r.Signal(successor, syscall.SIGTERM)
-		r.line(taken)
+		r.Line(taken)
 		r.Signal(incumbent, syscall.SIGTERM)
 	default:
 		r.Signal(incumbent, syscall.SIGTERM)
@@ -257,14 +246,5 @@ func endBoth(t *testing.T, order string, stay bool) {
 	}
 	r.AwaitExit(incumbent)
 	r.AwaitExit(successor)
-	r.assertNobodyLeft()
-}
-
-// assertNobodyLeft checks that every process of the service has ended.
-func (r *run) assertNobodyLeft() {
-	r.t.Helper()
-	r.eventually("nobody", func() (any, bool) {
-		family := r.Family()
-		return family, len(family) == 0
-	})
+	r.AssertNobodyLeft()
 }

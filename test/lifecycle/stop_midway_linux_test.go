@@ -16,6 +16,7 @@ import (
 // frame back, or does not die. Whatever comes then, the wish is kept: what is in flight is answered, and the service ends,
 // where it was not handed over.
 func TestIncumbentToldToEndWhileItsSuccessorHoldsBack(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		state, speech string
 		goesOn        bool   // once the incumbent was told
@@ -37,29 +38,28 @@ func TestIncumbentToldToEndWhileItsSuccessorHoldsBack(t *testing.T) {
 			t.Parallel()
 			r := named(t, "HANDOVER_FREEZE_TIMEOUT=3s", "HANDOVER_STOP_TIMEOUT=10s")
 			incumbent, idle, busy := r.PID(), r.dial(), r.dial()
-			idle.Ask("/?id=idle")
-			idle.AnswerBy(incumbent)
+			idle.IsOf(incumbent)
 			busy.Ask("/slow?id=busy&ms=9000")
 			r.PID()
-			entered, outcome := r.Watch(journal.Says(journal.By(incumbent), "to="+c.state)), r.Watch(journal.Says(journal.By(incumbent), c.outcome))
-			proven := r.Watch(journal.Says(journal.By(incumbent), "to=probation"))
+			entered, outcome := r.WatchFor(journal.By(incumbent), "to="+c.state), r.WatchFor(journal.By(incumbent), c.outcome)
+			proven := r.WatchFor(journal.By(incumbent), "to=probation")
 			s := r.speak(c.speech, 0)
 			release := func() {}
 			if c.state == "fencing" {
-				r.line(proven)
+				r.Line(proven)
 				release = s.diesSlowly()
 				s.goOn()
 			} else if c.goesOn {
 				release = s.goOn
 			}
-			r.line(entered)
-			kept := r.Watch(journal.Says(journal.By(incumbent), `event="told to end"`))
+			r.Line(entered)
+			kept := r.WatchFor(journal.By(incumbent), `event="told to end"`)
 			r.Signal(incumbent, syscall.SIGTERM)
-			if line := r.line(kept); !strings.Contains(line, "state="+c.state+" ") && !strings.Contains(line, "from="+c.state+" ") {
+			if line := r.Line(kept); !strings.Contains(line, "state="+c.state+" ") && !strings.Contains(line, "from="+c.state+" ") {
 				t.Fatalf("it was told in another state than %s: %s", c.state, line)
 			}
 			release()
-			line := r.line(outcome)
+			line := r.Line(outcome)
 			if c.reason != "" {
 				wantReason(t, line, c.outcome, c.reason)
 			}
@@ -69,7 +69,7 @@ func TestIncumbentToldToEndWhileItsSuccessorHoldsBack(t *testing.T) {
 				busy.Close()
 			}
 			r.AwaitExit(incumbent)
-			r.assertNobodyLeft()
+			r.AssertNobodyLeft()
 			s.wait()
 		})
 	}

@@ -8,7 +8,8 @@ import (
 
 	"github.com/handover-go/handover"
 	"github.com/handover-go/handover/test/internal/client"
-	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // asked is what Upgrade answered: see control in the service.
@@ -63,7 +64,7 @@ func TestUpgradeAnswersAbortedWithTheReason(t *testing.T) {
 	r := start(t)
 	incumbent := r.PID()
 	for i, bad := range []struct{ flaw, reason string }{{"exit", "exit status 1"}, {"check", "this build does not feel well"}} {
-		r.Swap(build(t, bad.flaw))
+		r.Swap(rig.Build(t, bad.flaw))
 		a := r.upgradeOn(r.dial(), "")()
 		a.want(t, []string{"ErrAborted"}, bad.reason)
 		if res := a.Result; res.Attempt != i+1 || res.Outcome != handover.Aborted || res.Generation != 1 || res.PID != incumbent {
@@ -77,10 +78,10 @@ func TestUpgradeAnswersResumedWithTheReason(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=3s")
 	incumbent := r.PID()
-	r.Swap(build(t, "late"))
-	serves := r.Watch(journal.Says(proving))
+	r.Swap(rig.Build(t, "late"))
+	serves := r.WatchFor(proving)
 	answer := r.upgradeOn(r.dial(), "")
-	r.line(serves)
+	r.Line(serves)
 	lost := r.dial() // a connection that the successor takes with it
 	lost.Ask("/")
 	lost.Answer()
@@ -94,10 +95,10 @@ func TestUpgradeAnswersResumedWithTheReason(t *testing.T) {
 func TestUpgradeAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_READY_TIMEOUT=1s")
-	r.Swap(build(t, "hang"))
-	began := r.Watch(journal.Says(begun))
+	r.Swap(rig.Build(t, "hang"))
+	began := r.WatchFor(begun)
 	first := r.upgradeOn(r.dial(), "")
-	r.line(began)
+	r.Line(began)
 	second := r.upgradeOn(r.dial(), "")()
 	second.want(t, []string{"ErrInProgress"}, "attempt 1")
 	if second.Result.Attempt != 1 {
@@ -111,24 +112,24 @@ func TestUpgradeAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 func TestUpgradeOnProbationAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=2s")
-	serves, final := r.Watch(journal.Says(proving)), r.Watch(journal.Says(succeeded))
+	serves, final := r.WatchFor(proving), r.WatchFor(succeeded)
 	r.begin()
-	r.line(serves)
+	r.Line(serves)
 	a := r.upgradeOn(r.dial(), "")()
 	a.want(t, []string{"ErrInProgress"}, "attempt 1")
 	if a.Result.Attempt != 1 {
 		t.Errorf("result %+v, want attempt 1", a.Result)
 	}
-	r.line(final)
+	r.Line(final)
 }
 
 // TestUpgradeGoesOnWithoutWhoAsked ends the context of Upgrade before the handover.
 func TestUpgradeGoesOnWithoutWhoAsked(t *testing.T) {
 	t.Parallel()
 	r := start(t, "HANDOVER_PROBATION=500ms")
-	final := r.Watch(journal.Says(succeeded))
+	final := r.WatchFor(succeeded)
 	r.upgradeOn(r.dial(), "?ms=1")().want(t, []string{"DeadlineExceeded"})
-	r.line(final)
+	r.Line(final)
 }
 
 func TestUpgradeIsNotReadyWhereAnotherServesOrNobodyWill(t *testing.T) {
@@ -163,13 +164,13 @@ func TestUpgradeIsRefusedBeyondMaxDraining(t *testing.T) {
 // TestHandoversCanBeSwitchedOff has HANDOVER=off: a service like any other, that no signal ends by mistake.
 func TestHandoversCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER=off", "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+runtimeDir(t)).drive()
+	r := start(t, "HANDOVER=off", "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR="+control.Dir(t)).drive()
 	incumbent := r.PID()
 	r.upgradeOn(r.dial(), "")().want(t, []string{"ErrDisabled"}, "HANDOVER=off")
-	w := r.Watch(journal.Says(refused))
+	w := r.WatchFor(refused)
 	r.Signal(incumbent, syscall.SIGUSR2)
-	wantReason(t, r.line(w), refused, "HANDOVER=off")
-	r.assertServes(incumbent)
-	r.finish()
+	wantReason(t, r.Line(w), refused, "HANDOVER=off")
+	r.AssertServes(incumbent)
+	r.Finish()
 	r.assertAlone(incumbent)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/control"
 )
 
 func TestSocketOfActivationIsGivenToTheProgram(t *testing.T) {
@@ -38,13 +39,12 @@ func activated(t *testing.T) *run {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	r := &run{t: t, address: ln.Addr().String()}
-	r.renew()
+	r := newRun(t, ln.Addr().String())
 	f, err := ln.(*net.TCPListener).File()
 	must(t, err)
 	must(t, ln.Close())
 	defer f.Close()
-	dir := shortDir(t)
+	dir := control.Dir(t)
 	r.takeover = filepath.Join(dir, "run", "shop.sock")
 	r.fault = filepath.Join(dir, "fault")
 	r.breaks("says")

@@ -20,11 +20,11 @@ func TestForgedReadinessIsIgnored(t *testing.T) {
 	r.breaks("says")
 	r.upgraded()
 	r.breaks("")
-	started := r.Watch(func(line string) bool { return strings.Contains(line, `msg="the program is started"`) })
+	started := r.WatchFor(`msg="the program is started"`)
 	defer started.Forget()
 	var forger sync.WaitGroup
 	forger.Go(func() {
-		line, err := started.Line(r.ctx)
+		line, err := started.Line(r.Ctx)
 		if err != nil {
 			t.Error(err)
 			return

@@ -1,7 +1,6 @@
 package plain
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // patience bounds everything that is waited for, in one test.
@@ -30,20 +30,23 @@ type kept struct {
 
 // run is a program under test, and its keeper.
 type run struct {
-	*handovertest.Running
+	*rig.Run
 	t        *testing.T
-	ctx      context.Context
 	address  string
 	takeover string // path of the keeper's socket
 	fault    string // the file that says what is wrong with tiny
 }
 
+// newRun is of a program that is started at address.
+func newRun(t *testing.T, address string) *run {
+	return &run{Run: rig.New(t, rig.Patience{Test: patience}), t: t, address: address}
+}
+
 // start runs a kept program, and waits until it answers and its keeper says that it serves.
 func start(t *testing.T, k kept) *run {
 	t.Helper()
-	r := &run{t: t, address: handovertest.FreeAddress(t)}
-	r.renew()
-	dir := shortDir(t)
+	r := newRun(t, handovertest.FreeAddress(t))
+	dir := control.Dir(t)
 	r.takeover = filepath.Join(dir, "run", "shop.sock")
 	if k.network == "unix" {
 		r.address = filepath.Join(dir, "service")
@@ -56,42 +59,24 @@ func start(t *testing.T, k kept) *run {
 	self, err := os.Executable()
 	must(t, err)
 	flags := append([]string{"-listen", r.address, "-state", filepath.Join(t.TempDir(), "state")}, k.flags...)
-	r.Running = handovertest.Start(t, handovertest.Service{
+	r.Start(handovertest.Service{
 		Path: self, Network: k.network, Address: r.address, Args: append(flags, k.command...),
 		Env: []string{
 			roleVariable + "=keeper", "HANDOVER_RUNTIME_DIR=" + filepath.Dir(r.takeover),
 			"PLAIN_TEST_ENV=" + strings.Join(append([]string{"HANDOVER_PROBATION=300ms", "HANDOVER_READY_TIMEOUT=10s"}, k.env...), " "),
-			// A program with the race detector rests for a second after its end, while its other threads go on.
-			"GORACE=atexit_sleep_ms=0",
 		},
 	})
 	r.serving()
 	return r
 }
 
-// renew begins patience anew.
-func (r *run) renew() {
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
-	r.t.Cleanup(cancel)
-	r.ctx = ctx
-}
-
 // serving waits until the keeper says that its service serves.
 func (r *run) serving() {
 	r.t.Helper()
-	r.eventually("a keeper whose service serves", func() bool {
+	r.Eventually("a keeper whose service serves", func() (any, bool) {
 		reply, err := control.Ask(r.takeover, &wire.Status{}, patience, nil)
-		return err == nil && reply.Status != nil && reply.Status.State == "serving"
+		return err, err == nil && reply.Status != nil && reply.Status.State == "serving"
 	})
-}
-
-// shortDir is a directory whose path leaves room for the name of a unix socket (108 bytes in unix(7)).
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "plain-")
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }
 
 func tiny(t *testing.T) string {
@@ -129,9 +114,8 @@ func (r *run) drive(clients int) *handovertest.Driver {
 	r.t.Helper()
 	load := r.Load()
 	load.Clients = handovertest.Clients{New: clients}
-	d, err := handovertest.Drive(r.ctx, load)
-	must(r.t, err)
-	return d
+	r.Drive(load)
+	return r.Driver
 }
 
 // upgrade asks for an upgrade, and returns how it ended and the states on the way.
@@ -150,7 +134,7 @@ func (r *run) upgraded() *wire.Reply {
 	r.t.Helper()
 	before := r.status().PID
 	reply, states := r.upgrade(wire.Upgrade{})
-	states = slices.DeleteFunc(states, func(s string) bool { return s == "preparing" }) // as the program says by STATUS
+	states = slices.DeleteFunc(states, func(s string) bool { return s == "preparing" || s == "proving" }) // as the program says by STATUS
 	if reply.Outcome != "final" || reply.PID == before || !slices.Equal(states, []string{"awaiting", "probation", "draining"}) {
 		r.t.Fatalf("%+v, by way of %s, want a final upgrade from process %d to another\n%s", reply, states, before, r.said())
 	}
@@ -183,13 +167,9 @@ func (r *run) stays(wish wire.Upgrade, outcome string, code wire.Code, parts ...
 // alone waits until no other program than that one is left.
 func (r *run) alone(pid int) {
 	r.t.Helper()
-	r.eventually("no other process", func() bool {
-		for _, p := range r.Family() {
-			if p.PID != pid && p.Parent == r.keeper() {
-				return false
-			}
-		}
-		return true
+	r.Eventually("no other process", func() (any, bool) {
+		family := r.Family()
+		return family, !slices.ContainsFunc(family, func(p handovertest.Process) bool { return p.PID != pid && p.Parent == r.keeper() })
 	})
 	if got := r.PID(); got != pid {
 		r.t.Errorf("process %d answers, want %d", got, pid)
@@ -210,16 +190,10 @@ func (r *run) keeper() int { return r.status().Keeper.PID }
 // line waits for a line of output that has all parts, caused by what act does.
 func (r *run) line(act func(), parts ...string) string {
 	r.t.Helper()
-	w := r.Watch(func(line string) bool {
-		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
-	})
+	w := r.WatchFor(parts...)
 	defer w.Forget()
 	act()
-	line, err := w.Line(r.ctx)
-	if err != nil {
-		r.t.Fatalf("%v\n%s", err, r.said())
-	}
-	return line
+	return r.Line(w)
 }
 
 // said is what the keeper and the program wrote last.
@@ -228,20 +202,6 @@ func (r *run) said() string {
 		return ""
 	}
 	return r.Output(60)
-}
-
-// again is the pause between two looks at what nothing tells of.
-const again = 10 * time.Millisecond
-
-func (r *run) eventually(what string, seen func() bool) {
-	r.t.Helper()
-	for !seen() {
-		select {
-		case <-time.After(again):
-		case <-r.ctx.Done():
-			r.t.Fatalf("no %s\n%s", what, r.said())
-		}
-	}
 }
 
 // environment is that with which a process was started.

@@ -1,7 +1,8 @@
 package plain
 
 import (
-	"strings"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func upgradedUnderLoad(t *testing.T, k kept) {
 		if got := r.upgraded(); got.Generation != n+2 || got.Attempt != uint32(n+1) {
 			t.Fatalf("%+v, want generation %d", got, n+2)
 		}
-		must(t, d.WaitAnswers(r.ctx, 20))
+		r.Answers(20)
 		r.alone(r.status().PID)
 	}
 	lost(t, d)
@@ -58,6 +59,17 @@ func TestProgramInGoIsUpgradedWithNobodyRefused(t *testing.T) {
 
 func TestProgramAtAUnixSocketIsUpgradedWithNobodyRefused(t *testing.T) {
 	upgradedUnderLoad(t, kept{network: "unix", flags: []string{"-health", "/healthz", "-interval", "50ms"}})
+}
+
+// TestShellThatBecomesTheProgramIsUpgraded, whether it has by the time that its keeper looks or not.
+func TestShellThatBecomesTheProgramIsUpgraded(t *testing.T) {
+	t.Parallel()
+	fault := filepath.Join(t.TempDir(), "fault")
+	must(t, os.WriteFile(fault, nil, 0o644))
+	r := start(t, kept{command: []string{"/bin/sh", "-c", `exec "$0" "$@"`, tiny(t), fault}, flags: []string{"-settle", "50ms"}, env: []string{"HANDOVER_PROBATION=20ms"}})
+	for range upgrades {
+		r.upgraded()
+	}
 }
 
 func TestKilledProgramRefusesNobody(t *testing.T) {
@@ -86,12 +98,12 @@ func killed(r *run) {
 	before := r.status().PID
 	d.Killed(before, time.Now())
 	must(t, syscall.Kill(before, syscall.SIGKILL))
-	r.eventually("another process that serves", func() bool {
+	r.Eventually("another process that serves", func() (any, bool) {
 		s := r.status()
-		return s.State == "serving" && s.PID != before
+		return s, s.State == "serving" && s.PID != before
 	})
-	must(t, d.WaitPID(r.ctx, r.status().PID))
-	must(t, d.WaitAnswers(r.ctx, 20))
+	must(t, d.WaitPID(r.Ctx, r.status().PID))
+	r.Answers(20)
 	if got := lost(t, d); got.Failed > clients {
 		t.Errorf("%d requests lost by %d clients", got.Failed, clients)
 	}
@@ -105,13 +117,11 @@ func TestProgramThatServesIsKilledDuringAnUpgrade(t *testing.T) {
 	r := start(t, kept{flags: []string{"-health", "/healthz"}, env: []string{"HANDOVER_PROBATION=10m"}})
 	d := r.drive(2)
 	before := r.status().PID
-	w := r.Watch(func(line string) bool {
-		return strings.Contains(line, "msg=ready ") && strings.Contains(line, "generation=2 ")
-	})
+	w := r.WatchFor("msg=ready ", "generation=2 ")
 	defer w.Forget()
 	killed := make(chan error, 1)
 	go func() {
-		_, err := w.Line(r.ctx)
+		_, err := w.Line(r.Ctx)
 		if err == nil {
 			d.Killed(before, time.Now())
 			err = syscall.Kill(before, syscall.SIGKILL)
@@ -123,7 +133,7 @@ func TestProgramThatServesIsKilledDuringAnUpgrade(t *testing.T) {
 	if reply.Outcome != "final" || reply.Generation != 2 {
 		t.Errorf("%+v, want generation 2", reply)
 	}
-	must(t, d.WaitAnswers(r.ctx, 20))
+	r.Answers(20)
 	lost(t, d)
 	r.alone(reply.PID)
 }

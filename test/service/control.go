@@ -23,6 +23,7 @@ import (
 //	/goroutines          "PID COUNT"
 //	/keepalive           "keepalive PID [SO_KEEPALIVE TCP_KEEPIDLE TCP_KEEPINTVL TCP_KEEPCNT]" of the connection, which ends
 //	/child               the environment of a process that this one starts, and its descriptors
+//	/client              what is known of the client by TLS, see client
 //	/events              a stream of events (SSE) that ends with why the context of the request did, or with "draining" once
 //	                     this generation drains if ?end=draining
 func control(p *handover.Process, cancel context.CancelFunc, next http.Handler) http.Handler {
@@ -38,6 +39,7 @@ func control(p *handover.Process, cancel context.CancelFunc, next http.Handler) 
 	})
 	mux.HandleFunc("/keepalive", keepAlive)
 	mux.HandleFunc("/child", child)
+	mux.HandleFunc("/client", client)
 	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) { events(w, r, p) })
 	return mux
 }

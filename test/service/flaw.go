@@ -15,7 +15,7 @@ import (
 	"github.com/handover-go/handover"
 )
 
-// appended returns the flaw that was written behind the program in its file, after "flaw=": so one build has them all.
+// appended returns the flaw that was written behind the program in its file, after "flaw=".
 func appended() (string, error) {
 	file, err := os.Open("/proc/self/exe")
 	if err != nil {
@@ -42,7 +42,9 @@ func flawed(h http.Handler) http.Handler {
 	var spins atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if flaw == "spin" && (spins.Load() || r.URL.Query().Get("id") == "spin") {
-			spins.Store(true)
+			if !spins.Swap(true) {
+				fmt.Fprintf(os.Stderr, "msg=%q pid=%d\n", "spins", os.Getpid())
+			}
 			for { //nolint:staticcheck // SA5002: it is to spin, and nothing in it is where the runtime could stop it
 			}
 		}

@@ -1,9 +1,10 @@
 // Command service is the service under test: it answers handovertest's clients, and has, where it was built with one, a flaw.
 //
-//	go build -ldflags "-X main.flaw=exit -X main.build=v2"
+//	go build -ldflags "-X main.build=v2"
 //
 // It listens at $ADDR: addresses with commas between, paths and abstract names of unix sockets, and after "tls:" addresses where it speaks TLS, or, after
 // "wrapped:", where the TLS is the program's own.
+// What it wants of TLS, see secured.
 // It answers lines at $SESSIONS, see traffic.Sessions, and WebSockets at /ws. It answers datagrams at $PACKETS, after $PACKET_DELAY: see traffic.Packets.
 // It counts the datagrams of each peer at $PEERS, knows $PEERS_FILLING, and has $FLAW there, if that is one of peers: see traffic.CountPeers.
 // It listens as often at each of $ADDR, $SESSIONS and $PACKETS as the file $WORKERS says, in a group by SO_REUSEPORT; by plain TCP if $MULTIPATH is "off". It has no CAP_NET_ADMIN if $NET_ADMIN is.
@@ -13,9 +14,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -31,7 +32,7 @@ import (
 
 var (
 	build = "v1"
-	// flaw is one of
+	// flaw is what the file says behind the program, one of
 	//   exit          ends with status 1 before it calls New
 	//   hang          never calls Run
 	//   check         fails its check
@@ -43,6 +44,8 @@ var (
 	//   failing       its background work fails once it was asked for id=fail
 	//   elsewhere     listens at another address
 	//   options       asks for other socket options
+	//   drained       has HTTPS connections drained, whatever $LIVETLS says
+	//   suspicious    refuses clients that have a certificate, over TLS
 	//   packetless    has no datagram sockets
 	//   sessionless   knows no kind of session
 	//   sessionsonly  knows them, and listens nowhere for new ones
@@ -52,7 +55,6 @@ var (
 	//   peersendless  never ends exporting any
 	//   spin          from a request of id=spin on, no request has an answer, and each keeps a processor busy
 	//   impatient     never calls Run; calls Upgrade at each SIGHUP, and says what comes of it
-	//   appended      what its file says behind the program, see appended
 	flaw string
 )
 
@@ -67,12 +69,10 @@ func main() {
 		slog.Error("privileges not given up", "error", err)
 		os.Exit(1)
 	}
-	if flaw == "appended" {
-		var err error
-		if flaw, err = appended(); err != nil {
-			slog.Error("flaw not read", "error", err)
-			os.Exit(1)
-		}
+	var err error
+	if flaw, err = appended(); err != nil && !errors.Is(err, fs.ErrPermission) { // who may only execute it, has none
+		slog.Error("flaw not read", "error", err)
+		os.Exit(1)
 	}
 	if flaw == "exit" {
 		os.Exit(1)
@@ -93,7 +93,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := handover.New(ctx, handover.Config{Check: check, ListenConfig: listenConfig(workers > 0)})
+	p, err := handover.New(ctx, handover.Config{Check: check, ListenConfig: listenConfig(workers > 0), TLSListener: tlsListener()})
 	if err != nil {
 		return err
 	}
@@ -134,6 +134,9 @@ func run(ctx context.Context) error {
 			return err
 		}
 		if secure {
+			if srv.TLSConfig, err = secured(p); err != nil {
+				return err
+			}
 			err = p.AttachTLS(srv, ln, os.Getenv("TLS_CERT"), os.Getenv("TLS_KEY"))
 		} else {
 			err = p.Attach(srv, ln)
@@ -186,19 +189,6 @@ func run(ctx context.Context) error {
 		return nil
 	})
 	return p.Run(ctx)
-}
-
-// wrap has the program speak TLS on a listener by itself.
-func wrap(p *handover.Process, ln net.Listener) (net.Listener, error) {
-	pair, err := tls.LoadX509KeyPair(os.Getenv("TLS_CERT"), os.Getenv("TLS_KEY"))
-	if err != nil {
-		return nil, err
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
-	if err := p.CarryTickets("wrapped", config); err != nil {
-		return nil, err
-	}
-	return tls.NewListener(ln, config), nil
 }
 
 // move does to directory and executable what the environment wants at that moment.

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/test/internal/relay"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // TestUpgradesBehindANetworkThatJittersLoseNothing: all that clients and service say to each other arrives after 5 to 50 ms, so that
@@ -17,7 +17,7 @@ func TestUpgradesBehindANetworkThatJittersLoseNothing(t *testing.T) {
 	const upgrades = 12
 	const least, most = 5 * time.Millisecond, 50 * time.Millisecond
 	var between *relay.Relay
-	r := start(t, handovertest.Build(t, "../service"), func(address string) string {
+	r := start(t, rig.Build(t, ""), func(address string) string {
 		between = relay.Start(t, address, least, most)
 		return between.Address()
 	})
@@ -40,7 +40,7 @@ func (r *run) pause(d time.Duration) func() {
 	return func() {
 		select {
 		case <-time.After(d):
-		case <-r.timeout.Done():
+		case <-r.Ctx.Done():
 		}
 	}
 }

@@ -5,7 +5,6 @@
 package strain
 
 import (
-	"context"
 	"regexp"
 	"strings"
 	"syscall"
@@ -13,38 +12,31 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // run is a service under load.
 type run struct {
-	*handovertest.Running
-	t       *testing.T
-	load    *handovertest.Driver
-	timeout context.Context
+	*rig.Run
+	t *testing.T
 }
 
 // start starts the service, by the executable given if it is none of its own, and drives it at the address that via returns for that of the service.
 func start(t *testing.T, by string, via func(address string) string, env ...string) *run {
 	t.Helper()
 	address := handovertest.FreeAddress(t)
-	r := &run{t: t, Running: handovertest.Start(t, handovertest.Service{
+	r := &run{rig.New(t, rig.Patience{Test: 2 * time.Minute}), t}
+	r.Start(handovertest.Service{
 		Path: by, Address: address, ReadyTimeout: time.Minute, UpgradeTimeout: time.Minute, StopTimeout: time.Minute,
 		Env: append([]string{
 			"ADDR=" + address, "HANDOVER_PROBATION=100ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_DRAIN_TIMEOUT=1m",
 		}, env...),
-	})}
-	var cancel context.CancelFunc
-	r.timeout, cancel = context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(cancel)
+	})
 	load := r.Load()
 	load.Address = via(address)
-	load.Quiet = [2]time.Duration{time.Second, 2 * time.Second}
 	load.Timeout = time.Minute
 	load.CountPoliteCloses = true
-	var err error
-	if r.load, err = handovertest.Drive(r.timeout, load); err != nil {
-		t.Fatal(err)
-	}
+	r.Drive(load)
 	return r
 }
 
@@ -65,9 +57,7 @@ func (r *run) attempts(n int, meanwhile func()) (final int) {
 		default:
 			r.t.Logf("taken back: %s", reason[1])
 		}
-		if err := r.load.WaitAnswers(r.timeout, 50); err != nil {
-			r.t.Fatalf("nobody answers: %v\n%s", err, r.Output(60))
-		}
+		r.Answers(50)
 	}
 	return final
 }
@@ -83,7 +73,7 @@ func (r *run) attempt(meanwhile func()) string {
 	outcome := r.Watch(func(line string) bool { return outcomes.MatchString(line) })
 	said, failed := make(chan string, 1), make(chan error, 1)
 	go func() {
-		line, err := outcome.Line(r.timeout)
+		line, err := outcome.Line(r.Ctx)
 		said <- line
 		failed <- err
 	}()
@@ -110,8 +100,7 @@ func (r *run) finish() handovertest.Report {
 			r.AwaitExit(p.PID)
 		}
 	}
-	report := r.load.Stop()
-	handovertest.AssertNothingLost(r.t, report)
+	report := r.Finish()
 	r.t.Logf("%d requests; latency p50 %s, p99 %s, max %s; longest gap %s; generations %v",
 		report.OK, report.Latency.P50, report.Latency.P99, report.Latency.Max, report.LongestGap, report.ByGeneration)
 	return report

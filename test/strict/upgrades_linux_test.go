@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/handover-go/handover/test/internal/count"
 	"github.com/handover-go/handover/test/strict"
 )
 
@@ -24,12 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 // upgrades is how many handovers a test does.
-func upgrades() int {
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		return 200
-	}
-	return 20
-}
+func upgrades() int { return count.Of(20, 200) }
 
 func TestTwoHundredUpgradesLoseNothing(t *testing.T) {
 	s := start(t)

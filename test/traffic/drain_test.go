@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/due"
 )
 
 // TestUnfinishedAnswersAreCutAtTheDrainDeadline and not before: one that is read slowly, one that nobody reads, and a stream that never
@@ -20,15 +22,15 @@ func TestUnfinishedAnswersAreCutAtTheDrainDeadline(t *testing.T) {
 	slow, unread := s.dial(), s.dial()
 	pad := strings.Repeat("x", 3000)
 	const n = 8000 // 24 MB, more than the kernel holds
-	for _, c := range []*client{slow, unread} {
-		c.send("GET /echo?n=%d HTTP/1.1\r\nHost: service\r\nX-Pad: %s\r\n\r\n", n, pad)
+	for _, c := range []conn{slow, unread} {
+		c.Send("GET /echo?n=%d HTTP/1.1\r\nHost: service\r\nX-Pad: %s\r\n\r\n", n, pad)
 	}
-	answer := slow.head()
-	unread.head()
+	answer := slow.Head()
+	unread.Head()
 	stream := startLines(s.dial())
-	cut := s.watch(`msg="drain deadline: connections closed"`, "generation=1 ", "connections=2 ", `reason="nothing came within 4s"`)
+	cut := s.WatchFor(`msg="drain deadline: connections closed"`, "generation=1 ", "connections=2 ", `reason="nothing came within 4s"`)
 	began := time.Now()
-	second := s.upgrade()
+	second := s.Next()
 
 	lines := 0
 	for input := bufio.NewReaderSize(answer.Body, 4096); ; lines++ {
@@ -46,16 +48,16 @@ func TestUnfinishedAnswersAreCutAtTheDrainDeadline(t *testing.T) {
 	s.follows(slow, second)
 	stream.wants(10)
 
-	s.line(cut, "the cut is not logged")
-	between(t, "unfinished answers cut", time.Since(began), drain, drain+2*noise) // the upgrade itself takes a while
+	s.Line(cut, "the cut is not logged")
+	due.Between(t, "unfinished answers cut", time.Since(began), drain, drain+2*due.Noise) // the upgrade itself takes a while
 	if err := <-stream.ended; err == nil {
 		t.Error("the stream ended as if it was whole")
 	}
-	if rest, _ := unread.ended(); strings.HasSuffix(rest, "\r\n0\r\n\r\n") {
+	if rest, _ := unread.Ended(); strings.HasSuffix(rest, "\r\n0\r\n\r\n") {
 		t.Error("the answer that nobody read is whole: it was never held up")
 	}
 	s.AwaitExit(first)
-	slow.answeredBy(second)
+	slow.IsOf(second)
 }
 
 // TestTunnelLivesInItsGeneration until it ends: CONNECT, over as many upgrades as there are.
@@ -64,16 +66,15 @@ func TestTunnelLivesInItsGeneration(t *testing.T) {
 	s := start(t)
 	c := s.dial()
 	first := s.PID()
-	c.send("CONNECT elsewhere:80 HTTP/1.1\r\nHost: elsewhere:80\r\n\r\nat once\n")
+	c.Send("CONNECT elsewhere:80 HTTP/1.1\r\nHost: elsewhere:80\r\n\r\nat once\n")
 	if line, err := c.ReadString('\n'); line != "HTTP/1.1 200 OK\r\n" {
 		t.Fatalf("CONNECT is answered %q, %v", line, err)
 	}
 	c.ReadString('\n')
 	c.hears("at once", first)
-	second := s.upgrade()
+	s.Next()
 	c.says("again", first)
-	s.upgrade()
-	s.AwaitExit(second)
+	s.Replaced()
 	c.says("and again", first)
 	c.Conn.Close()
 	s.AwaitExit(first)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/count"
 	"github.com/handover-go/handover/test/internal/flood"
 )
 
@@ -27,10 +28,7 @@ const floodRate = 50_000
 //
 // Sender and service have no race detector, which is too slow for this.
 func TestFloodOfDatagramsLosesNoneInTheSwitch(t *testing.T) {
-	upgrades := 40
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		upgrades *= 10
-	}
+	upgrades := count.Of(40, 400)
 	var took time.Duration
 	dropped := startFlood(t).run(upgrades, func(f *floodRun) {
 		began := time.Now()

@@ -26,7 +26,7 @@ func TestTenGenerationsWithClientsThatNeverLeave(t *testing.T) {
 		streams []*lines
 	}
 	var old []generation
-	var idle []*client
+	var idle []conn
 	pid := s.PID()
 	for range upgrades {
 		g := generation{pid: pid}
@@ -39,11 +39,11 @@ func TestTenGenerationsWithClientsThatNeverLeave(t *testing.T) {
 		}
 		for range idleEach {
 			c := s.dial()
-			c.answeredBy(pid)
+			c.IsOf(pid)
 			idle = append(idle, c, s.dial()) // and one that never asked
 		}
 		old = append(old, g)
-		pid = s.upgrade()
+		pid = s.Next()
 	}
 	// So long that what a generation gives its handlers as it ends, a second, is over for all of them.
 	old[upgrades-1].streams[0].wants(int(1500 * time.Millisecond / linesInterval))
@@ -65,15 +65,15 @@ func TestTenGenerationsWithClientsThatNeverLeave(t *testing.T) {
 		s.AwaitExit(g.pid)
 	}
 	for _, c := range idle {
-		c.answeredBy(pid)
+		c.IsOf(pid)
 	}
 }
 
 // follows asks on an idle connection until that process answers: it is moved soon after FINAL, and each answer of a process
 // before is a good one, and no reason to stay.
-func (s *service) follows(c *client, pid int) {
+func (s *service) follows(c conn, pid int) {
 	s.t.Helper()
-	for began := time.Now(); c.answering() != pid; {
+	for began := time.Now(); c.Who() != pid; {
 		if time.Since(began) > patience {
 			s.t.Fatalf("an idle connection was not moved to process %d", pid)
 		}
@@ -85,13 +85,13 @@ func TestUpgradeIsRefusedWhileTooManyDrain(t *testing.T) {
 	t.Parallel()
 	s := start(t, "HANDOVER_MAX_DRAINING=2")
 	first := startLines(s.dial())
-	second := s.upgrade()
+	second := s.Next()
 	stays := startLines(s.dial())
-	third := s.upgrade()
+	third := s.Next()
 
-	refused := s.watch(`msg="upgrade signal: no handover begins"`)
+	refused := s.WatchFor(`msg="upgrade signal: no handover begins"`)
 	s.Signal(third, sigUpgrade)
-	line := s.line(refused, "the upgrade was not refused")
+	line := s.Line(refused, "the upgrade was not refused")
 	for _, named := range []string{
 		"too many", fmt.Sprintf("generation 1 (pid %d)", first.pid), fmt.Sprintf("generation 2 (pid %d)", second),
 	} {
@@ -99,15 +99,15 @@ func TestUpgradeIsRefusedWhileTooManyDrain(t *testing.T) {
 			t.Errorf("refused by %q; want it to name %q", line, named)
 		}
 	}
-	s.dial().answeredBy(third)
+	s.dial().IsOf(third)
 
-	gone := s.watch(`msg="draining generation is gone"`, "pid="+strconv.Itoa(first.pid))
+	gone := s.WatchFor(`msg="draining generation is gone"`, "pid="+strconv.Itoa(first.pid))
 	first.finish()
-	s.line(gone, "the first generation does not end")
-	fourth := s.upgrade()
+	s.Line(gone, "the first generation does not end")
+	fourth := s.Next()
 	stays.wants(3)
 	stays.finish()
-	s.dial().answeredBy(fourth)
+	s.dial().IsOf(fourth)
 }
 
 // lines is an answer of /lines that is being read. It lasts until the client ends the body of its request.
@@ -120,14 +120,14 @@ type lines struct {
 }
 
 // startLines asks for lines on an HTTP/1.1 connection.
-func startLines(c *client) *lines {
-	c.t.Helper()
-	c.send("POST /lines HTTP/1.1\r\nHost: service\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n.\r\n")
+func startLines(c conn) *lines {
+	c.T.Helper()
+	c.Send("POST /lines HTTP/1.1\r\nHost: service\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n.\r\n")
 	end := func() error {
 		_, err := io.WriteString(c.Conn, "0\r\n\r\n")
 		return err
 	}
-	return readLines(c.t, c.head(), end, func() { c.SetReadDeadline(time.Now().Add(patience)) })
+	return readLines(c.T, c.Head(), end, c.Hearing)
 }
 
 // openLines asks for lines with a client of net/http.

@@ -3,7 +3,6 @@
 package traffic
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -50,36 +49,21 @@ func TestGroupThatShrinksAndGrowsLosesNothing(t *testing.T) {
 			load.Clients = handovertest.Clients{New: 24, KeepAlive: 4}
 			load.Think = [2]time.Duration{-1, -1}
 			load.CountPoliteCloses = true
-			driver, err := handovertest.Drive(s.timeout, load)
-			if err != nil {
-				t.Fatal(err)
-			}
-			aborted := s.watch(`msg="handover aborted`)
+			s.Drive(load)
+			aborted := s.WatchFor(`msg="handover aborted`)
 			workers.are("6")
 			s.swapFlaw("check")
 			s.Signal(s.PID(), sigUpgrade)
-			s.line(aborted, "the bad build is not refused")
-			s.goesOn(driver)
-			s.Swap(handovertest.Build(t, "../service"))
+			s.Line(aborted, "the bad build is not refused")
+			s.Answers(200)
+			s.swapFlaw("")
 			for _, n := range []string{"2", "4", "1", "6", "2"} {
 				workers.are(n)
-				s.upgrade()
-				s.goesOn(driver)
+				s.Next()
+				s.Answers(200)
 			}
-			report := driver.Stop()
-			handovertest.AssertNothingLost(t, report)
-			t.Log(report)
+			t.Log(s.Finish())
 		})
-	}
-}
-
-// goesOn waits for more answers.
-func (s *service) goesOn(driver *handovertest.Driver) {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.timeout, patience)
-	defer cancel()
-	if err := driver.WaitAnswers(ctx, 200); err != nil {
-		s.t.Fatal(err)
 	}
 }
 
@@ -98,10 +82,8 @@ func TestGroupOfDatagramSocketsShrinksAndGrowsWithNothingLost(t *testing.T) {
 				senders[i].begin()
 			}
 			for _, n := range []string{"2", "4", "1", "3"} {
-				leaving := s.PID()
 				workers.are(n)
-				pid := s.upgrade()
-				s.AwaitExit(leaving) // what it gave up is closed
+				pid := s.Replaced() // what the one before gave up is closed
 				for _, c := range senders {
 					c.answeredBy(pid)
 				}

@@ -30,6 +30,7 @@ import (
 //	/read?ms=     "PID EXCEEDED MS": whether and when a read deadline that the handler set ended the body
 //	/write?ms=    writes until a write deadline that the handler set ends it, and logs the same
 //	/hooks        "PID BASE STATES": what the hooks of [Hook] know of the connection
+//	/channel?ms=&n=&id=  after that time, a [Channel], n lines and a digest
 func Handler(generation func() int) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", handovertest.HandlerFor(generation))
@@ -40,6 +41,7 @@ func Handler(generation func() int) http.Handler {
 	mux.HandleFunc("/read", readDeadline)
 	mux.HandleFunc("/write", writeDeadline)
 	mux.HandleFunc("/hooks", hooked)
+	mux.HandleFunc("/channel", func(w http.ResponseWriter, r *http.Request) { channel(w, r, generation()) })
 	return mux
 }
 

@@ -51,7 +51,7 @@ func (s *service) losesNothing(transport *http.Transport, base string) {
 		s.await(l, pid)
 		long := s.openLines(l.client, base)
 		pids = append(pids, pid)
-		pid = s.upgrade()
+		pid = s.Next()
 		long.wants(3) // after GOAWAY
 		long.finish()
 	}

@@ -18,13 +18,11 @@ func TestSilentConnectionWithH2CMigratesTwice(t *testing.T) {
 	s := start(t, "H2C=1")
 	first := s.PID()
 	silent, idle, later := s.dial(), s.dial(), s.dial()
-	idle.answeredBy(first)
-	second := s.upgrade()
-	s.AwaitExit(first) // the three have gone to the second generation
-	third := s.upgrade()
-	s.AwaitExit(second)
-	silent.answeredBy(third)
-	idle.answeredBy(third)
+	idle.IsOf(first)
+	s.Replaced() // the three have gone to the second generation
+	third := s.Replaced()
+	silent.IsOf(third)
+	idle.IsOf(third)
 	beginHTTP2(later).awaits(frameSettings) // it speaks HTTP/2 with the third
 }
 
@@ -73,7 +71,7 @@ func TestStreamThatCrossesGoAwayIsAnswered(t *testing.T) {
 			c.ask(3, "/?id=crossing") // as if it was still to be read
 			c.awaits(frameHeaders)    // of stream 3
 			c.awaits(frameGoAway)
-			c.ended()
+			c.Ended()
 			s.AwaitExit(first)
 		})
 	}
@@ -88,61 +86,61 @@ const (
 )
 
 // http2Conn is an HTTP/2 connection with nothing on it.
-type http2Conn struct{ *client }
+type http2Conn struct{ conn }
 
-func beginHTTP2(c *client) http2Conn {
-	c.t.Helper()
-	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and empty SETTINGS
+func beginHTTP2(c conn) http2Conn {
+	c.T.Helper()
+	c.Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // and empty SETTINGS
 	return http2Conn{c}
 }
 
 // ask sends a request, in the words of HPACK that need no state (RFC 7541, appendix A).
 func (c http2Conn) ask(stream byte, path string) {
-	c.t.Helper()
+	c.T.Helper()
 	const get, scheme, pathName, authority = "\x82", "\x86", "\x04", "\x01"
 	block := get + scheme + pathName + string(rune(len(path))) + path + authority + "\x07service"
 	const endStreamAndHeaders = "\x05"
-	c.send("\x00\x00%c\x01%s\x00\x00\x00%c%s", len(block), endStreamAndHeaders, stream, block)
+	c.Send("\x00\x00%c\x01%s\x00\x00\x00%c%s", len(block), endStreamAndHeaders, stream, block)
 }
 
 // awaits reads frames until one of that type comes, which it has to do before any GOAWAY.
 func (c http2Conn) awaits(kind byte) {
-	c.t.Helper()
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.T.Helper()
+	c.Hearing()
 	for {
 		var header [9]byte
 		if _, err := io.ReadFull(c.Reader, header[:]); err != nil {
-			c.t.Fatalf("wait for a frame of type %d: %v", kind, err)
+			c.T.Fatalf("wait for a frame of type %d: %v", kind, err)
 		}
 		length := int64(binary.BigEndian.Uint32(append([]byte{0}, header[:3]...)))
 		if _, err := io.CopyN(io.Discard, c.Reader, length); err != nil {
-			c.t.Fatalf("half a frame: %v", err)
+			c.T.Fatalf("half a frame: %v", err)
 		}
 		switch header[3] {
 		case kind:
 			return
 		case frameGoAway:
-			c.t.Fatalf("GOAWAY came before a frame of type %d", kind)
+			c.T.Fatalf("GOAWAY came before a frame of type %d", kind)
 		}
 	}
 }
 
 // saysGoAwayAtFinal upgrades a service whose probation is probationOfGoAway, with an HTTP/2 connection that asks nothing.
-func (s *service) saysGoAwayAtFinal(c *client) {
+func (s *service) saysGoAwayAtFinal(c conn) {
 	s.t.Helper()
 	silent := beginHTTP2(c)
 	silent.awaits(frameSettings)
-	final := s.watch(`msg="handover final"`)
+	final := s.WatchFor(`msg="handover final"`)
 	s.Signal(s.PID(), sigUpgrade)
 	silent.awaits(frameGoAway)
 	told := time.Now()
-	s.line(final, "the handover is not final")
+	s.Line(final, "the handover is not final")
 	// The line is written before clients are told, and may be on its way. For one that was told earlier, when the handover
 	// could still be taken back, it comes only at the end of probation.
 	if early := time.Since(told); early > probationOfGoAway/2 {
 		s.t.Errorf("GOAWAY came %s before FINAL", early)
 	}
-	c.ended()
+	c.Ended()
 }
 
 const probationOfGoAway = 2 * time.Second

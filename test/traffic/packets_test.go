@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/handover-go/handover/handovertest"
 )
 
 // sender sends numbered datagrams, and keeps the book of their answers.
@@ -258,11 +256,6 @@ func startPackets(t *testing.T, env ...string) (*service, map[string]*sender) {
 	return s, senders
 }
 
-func (s *service) swapFlaw(flaw string) {
-	s.t.Helper()
-	s.Swap(handovertest.Build(s.t, "../service", "-ldflags", "-X main.flaw="+flaw))
-}
-
 // TestDatagramsOutliveTwentyUpgrades: each that the kernel has not dropped is read by the generation whose turn it is, and
 // answered once.
 func TestDatagramsOutliveTwentyUpgrades(t *testing.T) {
@@ -274,7 +267,7 @@ func TestDatagramsOutliveTwentyUpgrades(t *testing.T) {
 		c.answeredBy(s.PID())
 	}
 	for range upgrades {
-		pid := s.upgrade()
+		pid := s.Next()
 		for _, c := range senders {
 			c.answeredBy(pid)
 		}
@@ -307,9 +300,9 @@ func TestAbortedHandoverLosesNoDatagram(t *testing.T) {
 	}
 	for _, flaw := range []string{"exit", "check"} {
 		s.swapFlaw(flaw)
-		aborted := s.watch(`msg="handover aborted`)
+		aborted := s.WatchFor(`msg="handover aborted`)
 		s.Signal(pid, sigUpgrade)
-		s.line(aborted, "the bad build is not refused")
+		s.Line(aborted, "the bad build is not refused")
 	}
 	for _, c := range senders {
 		c.answeredBy(pid)
@@ -327,20 +320,14 @@ func TestSuccessorKilledInProbationLosesTheDatagramInItsHand(t *testing.T) {
 	for _, c := range senders {
 		c.begin()
 	}
-	serving := s.watch(`msg="serving on probation"`)
-	s.Signal(pid, sigUpgrade)
-	var successor int
-	_, after, _ := strings.Cut(s.line(serving, "no probation"), " pid=")
-	if _, err := fmt.Sscan(after, &successor); err != nil {
-		t.Fatal(err)
-	}
+	successor := s.onProbation()
 	for _, c := range senders {
 		c.answeredBy(successor)
 		c.resumed()
 	}
-	again := s.watch(`msg="successor taken back`)
+	again := s.WatchFor(`msg="successor taken back`)
 	s.Signal(successor, syscall.SIGKILL)
-	s.line(again, "the incumbent does not serve again")
+	s.Line(again, "the incumbent does not serve again")
 	for _, c := range senders {
 		c.answeredBy(pid)
 		if lost := c.finish(time.Second); lost < 0 || lost > 1 {
@@ -356,7 +343,7 @@ func TestDatagramsOfASocketThatIsGivenUpAreAnswered(t *testing.T) {
 	s, senders := startPackets(t, "PACKET_DELAY=1ms")
 	pid := s.PID()
 	s.swapFlaw("packetless")
-	givenUp := s.watch(`msg="listener closed`, "udp|")
+	givenUp := s.WatchFor(`msg="listener closed`, "udp|")
 	for _, c := range senders {
 		n := 2000
 		if c.network == "unixgram" {
@@ -364,10 +351,10 @@ func TestDatagramsOfASocketThatIsGivenUpAreAnswered(t *testing.T) {
 		}
 		c.send(n)
 	}
-	final := s.watch(`msg="handover final"`)
+	final := s.WatchFor(`msg="handover final"`)
 	s.Signal(pid, sigUpgrade)
-	s.line(final, "not final")
-	s.line(givenUp, "the socket is not given up")
+	s.Line(final, "not final")
+	s.Line(givenUp, "the socket is not given up")
 	for _, c := range senders {
 		if left := c.unanswered(); c.network == "udp" && left == 0 {
 			t.Error("all datagrams were answered before the handover was final: nothing is shown")

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +13,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/count"
+	"github.com/handover-go/handover/test/internal/due"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // peersEach is how many peers each datagram socket has.
@@ -170,27 +173,20 @@ func (all *peers) each(n, first, pid int) {
 // onProbation begins an upgrade, and returns the successor when it serves.
 func (s *service) onProbation() (pid int) {
 	s.t.Helper()
-	serving := s.watch(`msg="serving on probation"`)
+	serving := s.WatchFor(`msg="serving on probation"`)
 	s.Signal(s.PID(), sigUpgrade)
-	_, after, _ := strings.Cut(s.line(serving, "no probation"), " pid=")
-	if _, err := fmt.Sscan(after, &pid); err != nil {
-		s.t.Fatal(err)
-	}
-	return pid
+	return journal.Number(s.t, s.Line(serving, "no probation"), "pid")
 }
 
 // TestWhatIsKnownOfPeersOutlivesTenUpgrades: the count of no peer ever jumps or repeats, under constant traffic.
 func TestWhatIsKnownOfPeersOutlivesTenUpgrades(t *testing.T) {
 	t.Parallel()
-	upgrades := 10
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		upgrades *= 10
-	}
+	upgrades := count.Of(10, 100)
 	s, all := startPeers(t)
 	all.begin()
 	all.answeredBy(s.PID())
 	for range upgrades {
-		all.answeredBy(s.upgrade())
+		all.answeredBy(s.Next())
 	}
 	all.end()
 	t.Logf("%d peers, %d datagrams, each answered once with its count", len(all.all), all.total())
@@ -220,11 +216,9 @@ func TestManyPeersAreKnownInTheNextGeneration(t *testing.T) {
 	}
 	all.begin()
 	for range 3 {
-		final := s.watch(`msg="handover final"`)
+		final := s.WatchFor(`msg="handover final"`)
 		s.Upgrade(1)
-		_, took, _ := strings.Cut(s.line(final, "not final"), " switch=")
-		took, _, _ = strings.Cut(took, " ")
-		t.Logf("20,000 peers of 200 bytes: switch %s", took)
+		t.Logf("20,000 peers of 200 bytes: switch %s", journal.Attribute(s.Line(final, "not final"), "switch"))
 		if known := ask(); known != want {
 			t.Errorf("the next generation knows %q; want %q", known, want)
 		}
@@ -250,10 +244,10 @@ func TestWhatABadBuildHasLearntOfPeersComesBack(t *testing.T) {
 	all.answeredBy(pid)
 	s.swapFlaw("failing")
 	all.answeredBy(s.onProbation())
-	back := s.watch(`msg="successor taken back`)
+	back := s.WatchFor(`msg="successor taken back`)
 	c := s.dial()
-	c.get("/?id=fail")
-	s.line(back, "the incumbent does not serve again")
+	c.Ask("/?id=fail")
+	s.Line(back, "the incumbent does not serve again")
 	all.answeredBy(pid)
 	all.end()
 }
@@ -266,9 +260,9 @@ func TestWhatAKilledBuildHasLearntOfPeersIsLost(t *testing.T) {
 	all.each(5, 1, pid)
 	successor := s.onProbation()
 	all.each(3, 6, successor)
-	back := s.watch(`msg="successor taken back`)
+	back := s.WatchFor(`msg="successor taken back`)
 	s.Signal(successor, syscall.SIGKILL)
-	s.line(back, "the incumbent does not serve again")
+	s.Line(back, "the incumbent does not serve again")
 	all.each(2, 6, pid)
 	successor = s.onProbation()
 	all.each(1, 8, successor)
@@ -286,10 +280,10 @@ func TestPeersOfAnUnknownKindBeginAnew(t *testing.T) {
 			all.each(5, 1, pid)
 			s.swapFlaw(flaw)
 			all.each(3, first, s.onProbation())
-			back := s.watch(`msg="successor taken back`)
+			back := s.WatchFor(`msg="successor taken back`)
 			c := s.dial()
-			c.get("/?id=fail")
-			s.line(back, "the incumbent does not serve again")
+			c.Ask("/?id=fail")
+			s.Line(back, "the incumbent does not serve again")
 			all.each(2, 6, pid)
 		})
 	}
@@ -314,12 +308,11 @@ func TestPeersThatCannotBePassedOnAbort(t *testing.T) {
 			all.begin()
 			all.answeredBy(pid)
 			for range 2 {
-				frozen, aborted := s.watch("to=freezing"), s.watch(`msg="handover aborted`)
+				frozen, aborted := s.WatchFor("to=freezing"), s.WatchFor(`msg="handover aborted`)
 				s.Signal(pid, sigUpgrade)
-				s.line(frozen, "no freeze")
-				began := time.Now()
-				s.line(aborted, "the handover is not aborted")
-				between(t, "aborted", time.Since(began), c.least, c.most)
+				began := journal.Written(t, s.Line(frozen, "no freeze")) // to the millisecond, as the other
+				took := journal.Written(t, s.Line(aborted, "the handover is not aborted")).Sub(began)
+				due.Between(t, "aborted", took+time.Millisecond, c.least, c.most)
 				all.answeredBy(pid)
 			}
 			all.end()

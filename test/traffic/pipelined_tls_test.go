@@ -3,19 +3,22 @@
 package traffic
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/client"
 )
 
 // TestPipelinedOverTLSIsAnsweredToTheLast has a client send two to five requests at once, again and again, on a connection that
 // cannot follow, while the service is upgraded: it is asked to leave with the last answer of a batch, or later, never before.
 // Batches are on their way at FINAL, and begin after it; each is one TLS record, or one for each request.
 func TestPipelinedOverTLSIsAnsweredToTheLast(t *testing.T) {
+	t.Parallel()
 	for _, records := range []string{"one record", "a record each"} {
 		t.Run(records, func(t *testing.T) {
 			t.Parallel()
@@ -23,20 +26,16 @@ func TestPipelinedOverTLSIsAnsweredToTheLast(t *testing.T) {
 			first := s.PID()
 			var crowd []*pipeliner
 			for i := range 12 {
-				raw, err := net.Dial("tcp", address)
-				if err != nil {
-					t.Fatal(err)
-				}
-				together := &corked{Conn: raw}
-				crowd = append(crowd, &pipeliner{handshake(t, together, address, roots, "http/1.1"), together, i, 2 + i%4, records == "one record"})
+				raw := &client.Scissors{Conn: client.Dial(t, address, patience).Conn}
+				crowd = append(crowd, &pipeliner{handshake(t, raw, roots, "http/1.1"), raw, i, 2 + i%4, records == "one record"})
 			}
-			final := s.watch(`msg="handover final"`)
+			final := s.WatchFor(`msg="handover final"`)
 			ended := make(chan error, len(crowd))
 			for _, c := range crowd {
 				go func() { ended <- c.goOn() }()
 			}
 			s.Signal(first, sigUpgrade)
-			s.line(final, "the handover is not final")
+			s.Line(final, "the handover is not final")
 			for range crowd {
 				if err := <-ended; err != nil {
 					t.Error(err)
@@ -47,34 +46,13 @@ func TestPipelinedOverTLSIsAnsweredToTheLast(t *testing.T) {
 	}
 }
 
-// pipeliner sends batches of requests, and reads the answers of one before it sends the next.
+// pipeliner sends batches of requests, and reads the answers of one before it sends the next. A batch whose records come one by one, each
+// after the answer to the one before, is none: all of it is sent at once.
 type pipeliner struct {
-	*client
-	raw       *corked
+	conn
+	raw       *client.Scissors
 	id, size  int
 	oneRecord bool
-}
-
-// corked sends what is written to it at once when it is flushed: a batch whose records come one by one, each after the answer to the one
-// before, is none.
-type corked struct {
-	net.Conn
-	held []byte
-	on   bool
-}
-
-func (c *corked) Write(p []byte) (int, error) {
-	if c.on {
-		c.held = append(c.held, p...)
-		return len(p), nil
-	}
-	return c.Conn.Write(p)
-}
-
-func (c *corked) flush() error {
-	_, err := c.Conn.Write(c.held)
-	c.held, c.on = c.held[:0], false
-	return err
 }
 
 // goOn sends batches until it is asked to leave. It fails where that leaves a request unanswered.
@@ -87,14 +65,15 @@ func (c *pipeliner) goOn() error {
 		if c.oneRecord {
 			requests = []string{strings.Join(requests, "")}
 		}
-		c.raw.on = true
-		for _, r := range requests {
-			if _, err := c.Conn.Write([]byte(r)); err != nil {
-				return fmt.Errorf("client %d, batch %d: %w", c.id, batch, err)
+		var sealing error
+		all := c.raw.Held(func() {
+			for _, r := range requests {
+				_, err := io.WriteString(c.Conn, r)
+				sealing = errors.Join(sealing, err)
 			}
-		}
-		if err := c.raw.flush(); err != nil {
-			return fmt.Errorf("client %d, batch %d: %w", c.id, batch, err)
+		})
+		if _, err := c.raw.Conn.Write(all); err != nil || sealing != nil {
+			return fmt.Errorf("client %d, batch %d: %w", c.id, batch, errors.Join(sealing, err))
 		}
 		for i := range c.size {
 			body, last, err := c.next()
@@ -129,17 +108,57 @@ func TestClientThatPipelinesIsAskedBehindItsBatch(t *testing.T) {
 	s, address, roots := startTLS(t)
 	first, c := s.PID(), dialTLS(t, address, roots, "http/1.1")
 	const request = "GET /slow?id=%d&ms=%d HTTP/1.1\r\nHost: service\r\n\r\n"
-	c.send(request+request, 1, 0, 2, 0)
-	c.answer()
-	c.answer()
-	s.upgrade()
-	c.send(request, 3, 500)
-	c.staysOpen(100 * time.Millisecond) // it has been read
-	c.send(request, 4, 0)
+	c.Send(request+request, 1, 0, 2, 0)
+	c.Response()
+	c.Response()
+	s.Next()
+	c.Send(request, 3, 500)
+	c.StaysOpen(100 * time.Millisecond) // it has been read
+	c.Send(request, 4, 0)
 	for id := 3; id <= 4; id++ {
-		resp, body := c.answer()
+		resp, body := c.Response()
 		if want := fmt.Sprintf("%d %d ", id, first); !strings.HasPrefix(body, want) || resp.Close != (id == 4) {
 			t.Fatalf("answered %q, Connection: close %t; want %q, and to be asked to leave with the last", body, resp.Close, want)
+		}
+	}
+	s.AwaitExit(first)
+}
+
+// TestClientThatKeepsRequestsUnderWayIsNotAskedInAGap has a client send the next request with each answer, while others are under way,
+// and once be late: the request that is alone by that is not its last, and the one that comes behind it is answered. It is asked to leave
+// once it waits for its answers.
+func TestClientThatKeepsRequestsUnderWayIsNotAskedInAGap(t *testing.T) {
+	t.Parallel()
+	s, address, roots := startTLS(t)
+	first, c := s.PID(), dialTLS(t, address, roots, "http/1.1")
+	const request = "GET /slow?id=%d&ms=%d HTTP/1.1\r\nHost: service\r\n\r\n"
+	answered := func(id int, last bool) {
+		t.Helper()
+		resp, body := c.Response()
+		if want := fmt.Sprintf("%d %d ", id, first); !strings.HasPrefix(body, want) || resp.Close != last {
+			t.Fatalf("answered %q, Connection: close %t; want %q and %t", body, resp.Close, want, last)
+		}
+	}
+	c.Send(request, 1, 0)
+	answered(1, false)
+	s.Next()
+	c.Send(request+request+request, 2, 0, 3, 300, 4, 0)
+	answered(2, false)
+	c.Send(request, 5, 300)
+	answered(3, false)
+	answered(4, false)
+	c.StaysOpen(100 * time.Millisecond) // the fifth has been read, alone
+	c.Send(request, 6, 0)
+	answered(5, false)
+	answered(6, false)
+	for id := 7; ; id++ {
+		c.Send(request, id, 0)
+		resp, body := c.Response()
+		if want := fmt.Sprintf("%d %d ", id, first); !strings.HasPrefix(body, want) || id == 9 && !resp.Close {
+			t.Fatalf("answered %q, Connection: close %t; want %q, and to be asked to leave by the third that waits", body, resp.Close, want)
+		}
+		if resp.Close {
+			break
 		}
 	}
 	s.AwaitExit(first)

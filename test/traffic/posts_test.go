@@ -20,31 +20,31 @@ func TestPostThatIsHalfReadAtFinalIsAnswered(t *testing.T) {
 		{"chunks", "Transfer-Encoding: chunked\r\nTrailer: X-Handovertest-Trailer\r\n", "4\r\nhalf\r\n", "4\r\nhalf\r\n0\r\nX-Handovertest-Trailer: last\r\n\r\n", "last"},
 		{"continue", "Content-Length: 8\r\nExpect: 100-continue\r\n", "", "halfhalf", ""},
 	}
-	var begun, late []*client
+	var begun, late []conn
 	for range kinds {
 		begun, late = append(begun, dialTLS(t, address, roots, "http/1.1")), append(late, dialTLS(t, address, roots, "http/1.1"))
 	}
-	begin := func(conns []*client) {
+	begin := func(conns []conn) {
 		for i, kind := range kinds {
-			conns[i].send("POST /upload?id=%s HTTP/1.1\r\nHost: service\r\n%s\r\n%s", kind.name, kind.fields, kind.half)
+			conns[i].Send("POST /upload?id=%s HTTP/1.1\r\nHost: service\r\n%s\r\n%s", kind.name, kind.fields, kind.half)
 			if kind.name != "continue" {
 				continue
 			}
-			if resp := conns[i].head(); resp.StatusCode != 100 {
+			if resp := conns[i].Head(); resp.StatusCode != 100 {
 				t.Fatalf("before the body: %s; want 100 Continue", resp.Status)
 			}
 		}
 	}
 	for _, c := range late {
-		c.answeredBy(first)
+		c.IsOf(first)
 	}
 	begin(begun)
-	s.upgrade()
+	s.Next()
 	begin(late)
-	for _, conns := range [][]*client{begun, late} {
+	for _, conns := range [][]conn{begun, late} {
 		for i, kind := range kinds {
-			conns[i].send("%s", kind.rest)
-			resp, body := conns[i].answer()
+			conns[i].Send("%s", kind.rest)
+			resp, body := conns[i].Response()
 			if want := fmt.Sprintf("%s %d ", kind.name, first); resp.StatusCode != 200 || !strings.HasPrefix(body, want) ||
 				!strings.Contains(body, "\n8 ") || !strings.HasSuffix(body, fmt.Sprintf(" %q\n", kind.trailer)) {
 				t.Errorf("%s is answered %s %q", kind.name, resp.Status, body)

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/due"
 )
 
 // TestHijackedConnectionLivesInItsGeneration until it ends.
@@ -19,18 +21,17 @@ func TestHijackedConnectionLivesInItsGeneration(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	c := s.dial()
-	first := c.answering()
-	second := s.upgrade()
-	s.AwaitExit(first)
+	c.Who()
+	second := s.Replaced()
 	c.hijack(second) // also where it had come from another generation
-	third := s.upgrade()
+	third := s.Next()
 	c.says("again", second)
-	s.upgrade()
+	s.Next()
 	c.says("and again", second)
 	s.dial().hijack(s.PID())
 	s.AwaitExit(third) // nothing holds it
-	c.Conn.(*net.TCPConn).CloseWrite()
-	c.ended()
+	c.Conn.Conn.(*net.TCPConn).CloseWrite()
+	c.Ended()
 	s.AwaitExit(second)
 }
 
@@ -42,40 +43,40 @@ func TestHijackedConnectionIsCutAtTheDrainDeadline(t *testing.T) {
 	c := s.dial()
 	first := s.PID()
 	c.hijack(first)
-	cut := s.watch(`msg="drain deadline: connections closed"`, "generation=1 ", "connections=1 ")
+	cut := s.WatchFor(`msg="drain deadline: connections closed"`, "generation=1 ", "connections=1 ")
 	began := time.Now()
-	s.upgrade()
+	s.Next()
 	c.says("after FINAL", first)
-	_, closed := c.ended()
-	between(t, "hijacked connection cut", closed.Sub(began), drain, drain+2*noise) // the upgrade itself takes a while
-	s.line(cut, "the cut is not logged")
+	_, closed := c.Ended()
+	due.Between(t, "hijacked connection cut", closed.Sub(began), drain, drain+2*due.Noise) // the upgrade itself takes a while
+	s.Line(cut, "the cut is not logged")
 	s.AwaitExit(first)
 }
 
 // hijack has the handler take the connection over.
-func (c *client) hijack(pid int) {
-	c.t.Helper()
-	c.send("GET /hijack HTTP/1.1\r\nHost: service\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\nat once\n")
-	if resp := c.head(); resp.StatusCode != 101 {
-		c.t.Fatalf("hijack: answered %s", resp.Status)
+func (c conn) hijack(pid int) {
+	c.T.Helper()
+	c.Send("GET /hijack HTTP/1.1\r\nHost: service\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\nat once\n")
+	if resp := c.Head(); resp.StatusCode != 101 {
+		c.T.Fatalf("hijack: answered %s", resp.Status)
 	}
 	c.hears("at once", pid)
 	c.says("later", pid)
 }
 
 // says sends a line, and hears it from that process.
-func (c *client) says(line string, pid int) {
-	c.t.Helper()
-	c.send("%s\n", line)
+func (c conn) says(line string, pid int) {
+	c.T.Helper()
+	c.Send("%s\n", line)
 	c.hears(line, pid)
 }
 
-func (c *client) hears(line string, pid int) {
-	c.t.Helper()
-	c.SetReadDeadline(time.Now().Add(patience))
+func (c conn) hears(line string, pid int) {
+	c.T.Helper()
+	c.Hearing()
 	got, err := c.ReadString('\n')
 	if want := fmt.Sprintf("%d %s\n", pid, line); got != want {
-		c.t.Fatalf("heard %q, %v; want %q", got, err, want)
+		c.T.Fatalf("heard %q, %v; want %q", got, err, want)
 	}
 }
 
@@ -87,18 +88,17 @@ func TestHooksOfTheProgramAreCalled(t *testing.T) {
 	first := s.PID()
 	c.hooked(first, s.address, "new,active")
 	c.hooked(first, s.address, "new,active,idle,active")
-	second := s.upgrade()
-	s.AwaitExit(first)
+	second := s.Replaced()
 	c.hooked(second, s.address, "new,active") // new to this process
 	c.hooked(second, s.address, "new,active,idle,active")
 }
 
-func (c *client) hooked(pid int, base, states string) {
-	c.t.Helper()
-	c.get("/hooks")
-	_, body := c.answer()
+func (c conn) hooked(pid int, base, states string) {
+	c.T.Helper()
+	c.Ask("/hooks")
+	_, body := c.Response()
 	if want := fmt.Sprintf("%d %s %s\n", pid, base, states); body != want {
-		c.t.Fatalf("hooks answered %q; want %q", body, want)
+		c.T.Fatalf("hooks answered %q; want %q", body, want)
 	}
 }
 
@@ -110,34 +110,33 @@ func TestDeadlinesOfTheHandlerHold(t *testing.T) {
 	first := s.PID()
 	reads := s.dial()
 	s.dial().deadline(first, deadline)
-	reads.answeredBy(first)
-	second := s.upgrade()
-	s.AwaitExit(first)
-	reads.staysOpen(2 * time.Second)
+	reads.IsOf(first)
+	second := s.Replaced()
+	reads.StaysOpen(2 * time.Second)
 	reads.deadline(second, deadline) // guard: conn.observe, "c.arrival = nil"; else it comes two seconds late
 
-	ended := s.watch(`msg="write ended"`)
-	s.dial().get("/write?ms=300")
+	ended := s.WatchFor(`msg="write ended"`)
+	s.dial().Ask("/write?ms=300")
 	var pid, ms int
 	var exceeded bool
-	line := s.line(ended, "no write was ended by its deadline")
+	line := s.Line(ended, "no write was ended by its deadline")
 	if _, err := fmt.Sscanf(line, `msg="write ended" pid=%d exceeded=%t ms=%d`, &pid, &exceeded, &ms); err != nil || pid != second || !exceeded {
 		t.Fatalf("write: %q, %v; want process %d to exceed its deadline", line, err, second)
 	}
-	between(t, "write ended", time.Duration(ms)*time.Millisecond, deadline, deadline+noise)
+	due.Between(t, "write ended", time.Duration(ms)*time.Millisecond, deadline, deadline+due.Noise)
 }
 
 // deadline sends half a body to a handler that waits no longer for the rest.
-func (c *client) deadline(pid int, d time.Duration) {
-	c.t.Helper()
-	c.send("POST /read?ms=%d HTTP/1.1\r\nHost: service\r\nContent-Length: 10\r\n\r\nhalf", d.Milliseconds())
-	_, body := c.answer()
+func (c conn) deadline(pid int, d time.Duration) {
+	c.T.Helper()
+	c.Send("POST /read?ms=%d HTTP/1.1\r\nHost: service\r\nContent-Length: 10\r\n\r\nhalf", d.Milliseconds())
+	_, body := c.Response()
 	var by, ms int
 	var exceeded bool
 	if _, err := fmt.Sscan(body, &by, &exceeded, &ms); err != nil || by != pid || !exceeded {
-		c.t.Fatalf("read: %q, %v; want process %d to exceed its deadline", body, err, pid)
+		c.T.Fatalf("read: %q, %v; want process %d to exceed its deadline", body, err, pid)
 	}
-	between(c.t, "read ended", time.Duration(ms)*time.Millisecond, d, d+noise)
+	due.Between(c.T, "read ended", time.Duration(ms)*time.Millisecond, d, d+due.Noise)
 }
 
 // TestGracefulEndLosesNoRequestInFlight: SIGTERM to a service that nobody succeeds.
@@ -145,39 +144,38 @@ func TestGracefulEndLosesNoRequestInFlight(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	idle := s.dial()
-	first := idle.answering()
-	pid := s.upgrade()
-	s.AwaitExit(first) // the idle connection is one that was given
+	idle.Who()
+	pid := s.Replaced() // the idle connection is one that was given
 
 	streams := []*lines{startLines(s.dial()), startLines(s.dial())}
 	body, head, slow, silent := s.dial(), s.dial(), s.dial(), s.dial()
-	body.send("POST /upload?id=body HTTP/1.1\r\nHost: service\r\nContent-Length: 8\r\nExpect: 100-continue\r\n\r\n")
-	if resp := body.head(); resp.StatusCode != 100 {
+	body.Send("POST /upload?id=body HTTP/1.1\r\nHost: service\r\nContent-Length: 8\r\nExpect: 100-continue\r\n\r\n")
+	if resp := body.Head(); resp.StatusCode != 100 {
 		t.Fatalf("before the body: %s; want 100 Continue", resp.Status)
 	}
-	body.send("half")
-	head.answeredBy(pid)
-	head.send("GET /?id=head HTTP/1.1\r\nHo")
-	slow.get("/slow?id=slow&ms=1000")
+	body.Send("half")
+	head.IsOf(pid)
+	head.Send("GET /?id=head HTTP/1.1\r\nHo")
+	slow.Ask("/slow?id=slow&ms=1000")
 	noMore, gone := s.newcomers(4)
 
-	ending := s.watch("msg=ending")
+	ending := s.WatchFor("msg=ending")
 	noMore()
 	s.Signal(pid, sigEnd)
-	s.line(ending, "the service does not end")
-	idle.ended()
-	body.send("half")
-	head.send("st: service\r\n\r\n")
-	silent.get("/?id=silent")
-	for id, c := range map[string]*client{"body": body, "head": head, "slow": slow, "silent": silent} {
-		resp, answer := c.answer()
+	s.Line(ending, "the service does not end")
+	idle.Ended()
+	body.Send("half")
+	head.Send("st: service\r\n\r\n")
+	silent.Ask("/?id=silent")
+	for id, c := range map[string]conn{"body": body, "head": head, "slow": slow, "silent": silent} {
+		resp, answer := c.Response()
 		if resp.StatusCode != 200 || !strings.HasPrefix(answer, id+" "+strconv.Itoa(pid)) {
 			t.Errorf("%s answered %s %q; want its answer", id, resp.Status, answer)
 		}
 		if asked := id == "head" || id == "silent"; asked && !resp.Close {
 			t.Errorf("%s was not told that its connection ends", id)
 		}
-		c.ended()
+		c.Ended()
 	}
 	for _, l := range streams {
 		l.wants(3)

@@ -3,6 +3,7 @@ package traffic
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/handover-go/handover"
+	"github.com/handover-go/handover/contrib/livetls"
 )
 
 // Sessions has sessions of lines answered by "COUNT LINE", COUNT being of the session, whatever generations it goes through. Some
@@ -23,13 +25,20 @@ import (
 //	crash    ends the process with status 3
 func Sessions(p *handover.Process) error { return p.Sessions(lineSessions, serveLines) }
 
-// AcceptSessions listens at each of the addresses, written "tcp:127.0.0.1:0 unix:/path", for what [Sessions] serves.
+// AcceptSessions listens at each of the addresses, written "tcp:127.0.0.1:0 unix:/path", for what [Sessions] serves: "tls:tcp:127.0.0.1:0" over TLS, with
+// the certificate in $TLS_CERT and $TLS_KEY.
 func AcceptSessions(ctx context.Context, p *handover.Process, addresses string) error {
 	for _, at := range strings.Fields(addresses) {
+		at, secure := strings.CutPrefix(at, "tls:")
 		network, address, _ := strings.Cut(at, ":")
 		ln, err := p.Listen(ctx, network, address)
 		if err != nil {
 			return err
+		}
+		if secure {
+			if ln, err = secureSessions(p, ln); err != nil {
+				return err
+			}
 		}
 		go acceptSessions(p, ln)
 	}
@@ -37,6 +46,15 @@ func AcceptSessions(ctx context.Context, p *handover.Process, addresses string) 
 }
 
 const lineSessions = "lines"
+
+// secureSessions has sessions over TLS go on in the next generation.
+func secureSessions(p *handover.Process, ln net.Listener) (net.Listener, error) {
+	pair, err := tls.LoadX509KeyPair(os.Getenv("TLS_CERT"), os.Getenv("TLS_KEY"))
+	if err != nil {
+		return nil, err
+	}
+	return livetls.Listen(p, ln, &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"lines"}})
+}
 
 // acceptSessions ends, as the listener does, when another generation serves for good.
 func acceptSessions(p *handover.Process, ln net.Listener) {

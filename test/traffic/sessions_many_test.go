@@ -5,7 +5,6 @@ package traffic
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // many is how many sessions follow in one upgrade.
@@ -41,7 +42,7 @@ func TestFiveThousandWebSocketsFollowInOneUpgrade(t *testing.T) {
 	}
 	all := make([]*client, many)
 	ask := func(i int, message string) (answer string, err error) {
-		ctx, cancel := context.WithTimeout(s.timeout, patience)
+		ctx, cancel := context.WithTimeout(s.Ctx, patience)
 		defer cancel()
 		c := all[i]
 		if err := c.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
@@ -59,7 +60,7 @@ func TestFiveThousandWebSocketsFollowInOneUpgrade(t *testing.T) {
 		return answer, nil
 	}
 	for i := range all {
-		c, _, err := websocket.Dial(s.timeout, "ws://"+s.address+"/ws", nil)
+		c, _, err := websocket.Dial(s.Ctx, "ws://"+s.address+"/ws", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func (s *service) manyFollow(ask func(i int) error, who func(i int) (pid int)) {
 	s.t.Helper()
 	const askers = 10
 	first := s.PID()
-	began, ended := s.watch(`msg="handover final"`), s.watch(`msg="draining generation has finished"`)
+	began, ended := s.WatchFor(`msg="handover final"`), s.WatchFor(`msg="draining generation has finished"`)
 	var over atomic.Bool
 	var asking sync.WaitGroup
 	var mu sync.Mutex
@@ -112,9 +113,9 @@ func (s *service) manyFollow(ask func(i int) error, who func(i int) (pid int)) {
 			}
 		})
 	}
-	second := s.upgrade()
-	from := logTime(s.t, s.line(began, "no handover"))
-	took := logTime(s.t, s.line(ended, "the first generation is not drained")).Sub(from)
+	second := s.Next()
+	from := journal.Written(s.t, s.Line(began, "no handover"))
+	took := journal.Written(s.t, s.Line(ended, "the first generation is not drained")).Sub(from)
 	over.Store(true)
 	asking.Wait()
 	s.AwaitExit(first)
@@ -126,15 +127,4 @@ func (s *service) manyFollow(ask func(i int) error, who func(i int) (pid int)) {
 	slices.Sort(waits)
 	s.t.Logf("%d sessions in %s: %.0f a second; of %d answers meanwhile the median took %s, the slowest %s", many, took,
 		float64(many)/took.Seconds(), len(waits), waits[len(waits)/2], waits[len(waits)-1])
-}
-
-var timeOfLine = regexp.MustCompile(`time=(\S+)`)
-
-func logTime(t *testing.T, line string) time.Time {
-	t.Helper()
-	at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(timeOfLine.FindStringSubmatch(line)[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return at
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover"
+	"github.com/handover-go/handover/test/internal/due"
 )
 
 // TestSessionsOfAnUnknownKindStay: a successor that has no handler refuses them, once for all; the generation that has them serves them on,
@@ -23,17 +24,17 @@ func TestSessionsOfAnUnknownKindStay(t *testing.T) {
 		all[i] = dialSession(t, "tcp", s.tcp)
 		all[i].say("line %d", i)
 	}
-	refused := s.watch(`msg="sessions stay here`, "kind="+lineSessions, "from="+strconv.Itoa(first))
-	s.Swap(flawedBuild(t, "sessionless"))
-	second := s.upgrade()
-	s.line(refused, "nobody says that sessions stay")
+	refused := s.WatchFor(`msg="sessions stay here`, "kind="+lineSessions, "from="+strconv.Itoa(first))
+	s.swapFlaw("sessionless")
+	second := s.Next()
+	s.Line(refused, "nobody says that sessions stay")
 	for _, one := range all {
 		if pid := one.who(); pid != first {
 			t.Fatalf("the session is served by process %d; want %d", pid, first)
 		}
 	}
-	s.Swap(flawedBuild(t, ""))
-	third := s.upgrade()
+	s.swapFlaw("")
+	third := s.Next()
 	s.AwaitExit(first)
 	s.AwaitExit(second)
 	for _, one := range all {
@@ -47,18 +48,15 @@ func TestSessionsOfAnUnknownKindStay(t *testing.T) {
 func TestSessionsNeedNoListener(t *testing.T) {
 	t.Parallel()
 	s := startSessions(t)
-	first := s.PID()
 	one, other := dialSession(t, "tcp", s.tcp), dialSession(t, "unix", s.unix)
 	one.say("line")
-	s.Swap(flawedBuild(t, "sessionsonly"))
-	second := s.upgrade()
-	s.AwaitExit(first)
+	s.swapFlaw("sessionsonly")
+	second := s.Replaced()
 	if pid := one.who(); pid != second {
 		t.Errorf("the session is served by process %d; want %d", pid, second)
 	}
-	s.Swap(flawedBuild(t, ""))
-	third := s.upgrade()
-	s.AwaitExit(second)
+	s.swapFlaw("")
+	third := s.Replaced()
 	for _, session := range []*session{one, other, dialSession(t, "tcp", s.tcp)} {
 		if pid := session.who(); pid != third {
 			t.Errorf("the session is served by process %d; want %d", pid, third)
@@ -75,20 +73,20 @@ func TestSessionThatIsNeverLetGoIsCutAtTheDrainDeadline(t *testing.T) {
 	stays, leaves := dialSession(t, "tcp", s.tcp), dialSession(t, "unix", s.unix)
 	stays.say("stay")
 	leaves.say("line")
-	asked := s.watch(`msg="session stays"`)
-	cut := s.watch(`msg="drain deadline: connections closed"`, "generation=1 ", "connections=1 ")
+	asked := s.WatchFor(`msg="session stays"`)
+	cut := s.WatchFor(`msg="drain deadline: connections closed"`, "generation=1 ", "connections=1 ")
 	began := time.Now()
-	second := s.upgrade()
-	s.line(asked, "the handler was not asked")
-	asked = s.watch(`msg="session stays"`)
-	s.line(asked, "the handler was not asked again")
+	second := s.Next()
+	s.Line(asked, "the handler was not asked")
+	asked = s.WatchFor(`msg="session stays"`)
+	s.Line(asked, "the handler was not asked again")
 	leaves.follows(second)
 	if pid := stays.who(); pid != first {
 		t.Errorf("the session is served by process %d; want %d", pid, first)
 	}
-	_, closed := stays.ended()
-	between(t, "session cut", closed.Sub(began), drain, drain+2*noise)
-	s.line(cut, "the cut is not logged")
+	_, closed := stays.Ended()
+	due.Between(t, "session cut", closed.Sub(began), drain, drain+2*due.Noise)
+	s.Line(cut, "the cut is not logged")
 	s.AwaitExit(first)
 	leaves.say("goes on")
 }
@@ -101,23 +99,23 @@ func TestSessionTakesItsBytesAlong(t *testing.T) {
 	first := s.PID()
 	half, queued, full, over := dialSession(t, "tcp", s.tcp), dialSession(t, "unix", s.unix), dialSession(t, "tcp", s.tcp), dialSession(t, "tcp", s.tcp)
 	half.say("begins")
-	half.send("whole\nha") // the handler reads a whole line and the half of one, and waits for the rest
+	half.Send("whole\nha") // the handler reads a whole line and the half of one, and waits for the rest
 	if answer, err := half.hear(); err != nil || answer != "whole" {
 		t.Fatalf("answer %q, %v", answer, err)
 	}
 	batch := strings.Repeat(strings.Repeat("x", 4000)+"\n", 20) // more than the handler's buffer
-	queued.send("%s", batch)
+	queued.Send("%s", batch)
 	full.say("pad %d", handover.MaxSessionState)
 	over.say("pad %d", handover.MaxSessionState+1)
-	tooLong := s.watch(`msg="session not let go"`, "at most 65536")
-	second := s.upgrade()
-	s.line(tooLong, "the handler does not learn that its state is too long")
+	tooLong := s.WatchFor(`msg="session not let go"`, "at most 65536")
+	second := s.Next()
+	s.Line(tooLong, "the handler does not learn that its state is too long")
 	if pid := over.who(); pid != first {
 		t.Errorf("a session with too much state is served by process %d; want %d", pid, first)
 	}
 	over.say("pad 0")
 	over.follows(second) // asked again
-	half.send("lf\n")
+	half.Send("lf\n")
 	if answer, err := half.hear(); err != nil || answer != "half" {
 		t.Fatalf("answer %q, %v; want both halves", answer, err)
 	}
@@ -130,8 +128,7 @@ func TestSessionTakesItsBytesAlong(t *testing.T) {
 	queued.follows(second)
 	full.follows(second)
 	s.AwaitExit(first)
-	s.upgrade() // the state has arrived as it was sent
-	s.AwaitExit(second)
+	s.Replaced() // the state has arrived as it was sent
 	full.say("again")
 }
 
@@ -139,15 +136,13 @@ func TestSessionTakesItsBytesAlong(t *testing.T) {
 func TestSessionsWithMuchStateFollow(t *testing.T) {
 	t.Parallel()
 	s := startSessions(t)
-	first := s.PID()
 	all := make([]*session, 200)
 	for i := range all {
 		all[i] = dialSession(t, "unix", s.unix)
 		all[i].say("pad %d", handover.MaxSessionState)
 	}
 	began := time.Now()
-	second := s.upgrade()
-	s.AwaitExit(first)
+	second := s.Replaced()
 	t.Logf("%d sessions with %d bytes each left within %s", len(all), handover.MaxSessionState, time.Since(began))
 	for _, one := range all {
 		if pid := one.who(); pid != second {
@@ -160,11 +155,8 @@ func TestSessionsWithMuchStateFollow(t *testing.T) {
 func (s *sessionService) failingSuccessor() (incumbent, successor int) {
 	s.t.Helper()
 	incumbent = s.PID()
-	s.Swap(flawedBuild(s.t, "failing"))
-	serving := s.watch(`msg="serving on probation"`)
-	s.Signal(incumbent, sigUpgrade)
-	s.line(serving, "no successor serves")
-	return incumbent, s.PID()
+	s.swapFlaw("failing")
+	return incumbent, s.onProbation()
 }
 
 // TestSessionsComeBackFromABuildThatIsTakenBack: those that it has accepted go on in the incumbent, those that had stayed there never left.
@@ -189,9 +181,9 @@ func TestSessionsComeBackFromABuildThatIsTakenBack(t *testing.T) {
 	if pid := old.who(); pid != incumbent {
 		t.Errorf("a session of the incumbent is served by process %d in probation; want %d", pid, incumbent)
 	}
-	resumed := s.watch(`msg="successor taken back`, "lost_connections=0")
-	s.dial().get("/?id=fail")
-	s.line(resumed, "the successor is not taken back")
+	resumed := s.WatchFor(`msg="successor taken back`, "lost_connections=0")
+	s.dial().Ask("/?id=fail")
+	s.Line(resumed, "the successor is not taken back")
 	s.AwaitExit(successor) // it holds nothing any more
 	for _, one := range append(accepted, old) {
 		if pid := one.who(); pid != incumbent {
@@ -213,10 +205,10 @@ func TestBuildThatDiesLosesItsOwnSessionsOnly(t *testing.T) {
 	if pid := lost.who(); pid != successor {
 		t.Fatalf("the session is served by process %d; want %d", pid, successor)
 	}
-	resumed := s.watch(`msg="successor taken back`)
-	lost.send("crash\n")
-	s.line(resumed, "the successor is not taken back")
-	lost.ended()
+	resumed := s.WatchFor(`msg="successor taken back`)
+	lost.Send("crash\n")
+	s.Line(resumed, "the successor is not taken back")
+	lost.Ended()
 	if pid := dialSession(t, "tcp", s.tcp).who(); pid != incumbent {
 		t.Errorf("a new session is served by process %d; want %d", pid, incumbent)
 	}

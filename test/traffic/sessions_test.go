@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/client"
 )
 
 // sessionService is the service with sessions of lines at a TCP address and at a path.
@@ -30,15 +31,9 @@ func startSessions(t *testing.T, env ...string) *sessionService {
 	return s
 }
 
-// flawedBuild is a build of the service that has the flaw.
-func flawedBuild(t *testing.T, flaw string) string {
-	t.Helper()
-	return handovertest.Build(t, "../service", "-ldflags", "-X main.flaw="+flaw)
-}
-
 // session is a client of one session of lines. It knows which count comes next.
 type session struct {
-	*client
+	conn
 	count int
 }
 
@@ -48,22 +43,22 @@ func dialSession(t testing.TB, network, address string) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &session{newClient(t, c), 0}
+	return &session{conn{client.New(t, c, patience)}, 0}
 }
 
 // say sends a line and returns what it is answered by, with the next count.
 func (s *session) say(format string, args ...any) (answer string) {
-	s.t.Helper()
-	s.send(format+"\n", args...)
+	s.T.Helper()
+	s.Send(format+"\n", args...)
 	answer, err := s.hear()
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return answer
 }
 
 func (s *session) hear() (answer string, err error) {
-	s.SetReadDeadline(time.Now().Add(patience))
+	s.Hearing()
 	line, err := s.ReadString('\n')
 	if err != nil {
 		return "", fmt.Errorf("session after answer %d: %q, %w", s.count, line, err)
@@ -78,20 +73,20 @@ func (s *session) hear() (answer string, err error) {
 
 // who asks which process has the session.
 func (s *session) who() (pid int) {
-	s.t.Helper()
+	s.T.Helper()
 	pid, err := strconv.Atoi(s.say("who"))
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return pid
 }
 
 // follows waits until that process has the session.
 func (s *session) follows(pid int) {
-	s.t.Helper()
+	s.T.Helper()
 	for began := time.Now(); s.who() != pid; {
 		if time.Since(began) > patience {
-			s.t.Fatalf("the session did not go to process %d", pid)
+			s.T.Fatalf("the session did not go to process %d", pid)
 		}
 	}
 }
@@ -209,9 +204,7 @@ func TestSessionsOutliveTenUpgrades(t *testing.T) {
 		}
 	}
 	for range 10 {
-		before := s.PID()
-		pid := s.upgrade()
-		s.AwaitExit(before) // every session has left it
+		pid := s.Replaced() // every session has left it
 		for _, one := range silent[:len(silent)/2] {
 			if by := one.who(); by != pid {
 				t.Fatalf("the session is served by process %d; want %d", by, pid)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/count"
 )
 
 // moments of one upgrade, in their order, by the line that tells of each.
@@ -33,10 +33,8 @@ const clientsPerUpgrade = 8
 // TestByteSplitsAreAnsweredAsByPlainNetHTTP: whatever a client sends on a connection, in whatever pieces, with a handover
 // between any two of them, it gets the bytes that plain net/http would have answered.
 func TestByteSplitsAreAnsweredAsByPlainNetHTTP(t *testing.T) {
-	cases := 30
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		cases *= 10
-	}
+	t.Parallel()
+	cases := count.Of(30, 300)
 	settings := []string{"", "H2C=1"} // with unencrypted HTTP/2 net/http looks at the first bytes before it parses them
 	for name, value := range map[string]string{
 		"rapid.checks": strconv.Itoa(cases / len(settings)), "rapid.shrinktime": "10s", "rapid.nofailfile": "true",
@@ -123,14 +121,14 @@ func TestHalfAHeadBehindARequestStaysWithItsProcess(t *testing.T) {
 	s := start(t)
 	c := s.dial()
 	first := s.PID()
-	c.send("GET /?id=1 HTTP/1.1\r\nHost: service\r\n\r\nGET /?id=2 HTTP/1.1\r\nHost: service\r\n")
-	if _, body := c.answer(); !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
+	c.Send("GET /?id=1 HTTP/1.1\r\nHost: service\r\n\r\nGET /?id=2 HTTP/1.1\r\nHost: service\r\n")
+	if _, body := c.Response(); !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
 		t.Fatalf("answered %q; want id 1 of process %d", body, first)
 	}
-	second := s.upgrade()
-	c.staysOpen(100 * time.Millisecond)
-	c.send("\r\n")
-	if resp, body := c.answer(); !strings.HasPrefix(body, fmt.Sprintf("2 %d ", first)) {
+	second := s.Next()
+	c.StaysOpen(100 * time.Millisecond)
+	c.Send("\r\n")
+	if resp, body := c.Response(); !strings.HasPrefix(body, fmt.Sprintf("2 %d ", first)) {
 		t.Fatalf("answered %s %q; want id 2 of process %d", resp.Status, body, first)
 	}
 	s.follows(c, second)
@@ -143,26 +141,25 @@ func TestEmptyLineAfterAPostIsForgivenAcrossMigration(t *testing.T) {
 	s := start(t)
 	c := s.dial()
 	first := s.PID()
-	c.send("POST /upload?id=1 HTTP/1.1\r\nHost: service\r\nContent-Length: 4\r\n\r\nbody")
-	if _, body := c.answer(); !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
+	c.Send("POST /upload?id=1 HTTP/1.1\r\nHost: service\r\nContent-Length: 4\r\n\r\nbody")
+	if _, body := c.Response(); !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
 		t.Fatalf("answered %q; want id 1 of process %d", body, first)
 	}
-	second := s.upgrade()
-	s.AwaitExit(first)
-	c.send("\r\n")
-	c.staysOpen(100 * time.Millisecond)
-	c.answeredBy(second)
+	second := s.Replaced()
+	c.Send("\r\n")
+	c.StaysOpen(100 * time.Millisecond)
+	c.IsOf(second)
 }
 
 // playThroughUpgrade plays all scripts at the same time, and upgrades the service once all that wait for it do.
 func (s *service) playThroughUpgrade(t *rapid.T, scripts []script) [][]byte {
-	ctx, cancel := context.WithTimeout(s.timeout, patience)
+	ctx, cancel := context.WithTimeout(s.Ctx, patience)
 	defer cancel()
 	var waiting, playing sync.WaitGroup
 	reached := make([]chan struct{}, len(moments))
 	lines := make([]*handovertest.Watch, len(moments))
 	for i, line := range moments {
-		reached[i], lines[i] = make(chan struct{}), s.watch(line)
+		reached[i], lines[i] = make(chan struct{}), s.WatchFor(line)
 		defer lines[i].Forget()
 	}
 	answers, errs := make([][]byte, len(scripts)), make([]error, len(scripts))

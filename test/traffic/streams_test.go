@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/due"
 )
 
 // TestEventStreamEndsWellBeforeTheDrainDeadline: until then its generation goes on with it, and then tells its
@@ -27,13 +29,13 @@ func TestEventStreamEndsWellBeforeTheDrainDeadline(t *testing.T) {
 		"HTTP/1.1 over TLS": s.openEvents(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, "https://"+address, ""),
 		"HTTP/2":            s.openEvents(http2Transport(roots), "https://"+address, ""),
 	}
-	cut := s.watch(`msg="drain deadline: connections closed"`)
+	cut := s.WatchFor(`msg="drain deadline: connections closed"`)
 	defer cut.Forget()
 	began := time.Now()
-	s.upgrade()
+	s.Next()
 	for proto, stream := range streams {
 		end := stream.ends(first)
-		between(t, proto+" told to end", time.Since(began), warned, warned+2*noise) // the upgrade itself takes a while
+		due.Between(t, proto+" told to end", time.Since(began), warned, warned+2*due.Noise) // the upgrade itself takes a while
 		if want := "this generation is about to cut what it has not finished"; end != want {
 			t.Errorf("%s ended with %q; want %q", proto, end, want)
 		}
@@ -51,7 +53,7 @@ func TestLongPollEndsAtFinal(t *testing.T) {
 	first := s.PID()
 	plain := s.openEvents(&http.Transport{}, "http://"+s.address, "?end=draining")
 	secure := s.openEvents(http2Transport(roots), "https://"+address, "?end=draining")
-	second := s.upgrade()
+	second := s.Next()
 	for _, stream := range []*eventStream{plain, secure} {
 		if end := stream.ends(first); end != "draining" {
 			t.Errorf("ended with %q; want to be told of the drain", end)
@@ -66,16 +68,16 @@ func TestConnectionsCutAtTheDrainDeadlineAreCountedByKind(t *testing.T) {
 	t.Parallel()
 	s, address, roots := startTLS(t, "HANDOVER_DRAIN_TIMEOUT=3s")
 	first := s.PID()
-	dialTLS(t, address, roots, "http/1.1").answeredBy(first)
-	cut := s.watch(`msg="drain deadline: connections closed"`)
+	dialTLS(t, address, roots, "http/1.1").IsOf(first)
+	cut := s.WatchFor(`msg="drain deadline: connections closed"`)
 	streams := []*lines{
 		startLines(s.dial()), startLines(s.dial()), startLines(dialTLS(t, address, roots, "http/1.1")),
 		s.openLines(&http.Client{Transport: http2Transport(roots)}, "https://"+address),
 	}
 	s.dial().hijack(first)
-	s.upgrade()
+	s.Next()
 	s.dial().hijack(s.PID()) // of another generation
-	line := s.line(cut, "the cut is not logged")
+	line := s.Line(cut, "the cut is not logged")
 	if want := "connections=6 http1_active=2 tls_active=1 tls_idle=1 http2_active=1 hijacked=1 reason="; !strings.Contains(line, want) {
 		t.Errorf("logged %q; want %q", line, want)
 	}

@@ -3,15 +3,9 @@
 package traffic
 
 import (
-	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,11 +14,14 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/certificate"
+	"github.com/handover-go/handover/test/internal/client"
 )
 
 // TestHTTP1OverTLSIsAskedToLeaveAtItsNextAnswer: the connection cannot follow, and is not closed under its client: TLS by
 // AttachTLS, and by a listener that the program wraps.
 func TestHTTP1OverTLSIsAskedToLeaveAtItsNextAnswer(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"tls", "wrapped"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -37,27 +34,18 @@ func isAskedToLeave(t *testing.T, kind string) {
 	s, address, roots := startSecure(t, kind)
 	first := s.PID()
 	c, busy := dialTLS(t, address, roots, "http/1.1"), dialTLS(t, address, roots, "http/1.1")
-	c.get("/?id=1")
-	if resp, body := c.answer(); resp.Close || !strings.HasPrefix(body, fmt.Sprintf("1 %d ", first)) {
-		t.Fatalf("before the upgrade answered %q, Connection: close %t; want process %d", body, resp.Close, first)
-	}
+	c.IsOf(first)
 	post := startLines(busy)
-	second := s.upgrade()
-	c.staysOpen(500 * time.Millisecond)
-	c.get("/?id=2")
-	if resp, body := c.answer(); !resp.Close || !strings.HasPrefix(body, fmt.Sprintf("2 %d ", first)) {
-		t.Fatalf("after FINAL answered %q, Connection: close %t; want process %d and to be asked to leave", body, resp.Close, first)
-	}
-	if rest, _ := c.ended(); rest != "" {
-		t.Errorf("the connection brought %q; want its end", rest)
-	}
+	second := s.Next()
+	c.StaysOpen(500 * time.Millisecond)
+	c.IsAskedToLeave(first)
 	post.wants(3) // asked before FINAL, it could not be asked to leave in its head
 	post.finish()
-	dialTLS(t, address, roots, "http/1.1").answeredBy(second)
+	dialTLS(t, address, roots, "http/1.1").IsOf(second)
 }
 
 // TestEveryTLSClientResumesAcrossTenUpgrades: each has a ticket of the generation before, or of one before that, of either
-// version of TLS. Guard: life.precopy, "l.send(keys)"; without it nobody resumes after an upgrade.
+// version of TLS. Guard: life.precopy, "l.Send(keys)"; without it nobody resumes after an upgrade.
 func TestEveryTLSClientResumesAcrossTenUpgrades(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"tls", "wrapped"} {
@@ -76,7 +64,7 @@ func TestEveryTLSClientResumesAcrossTenUpgrades(t *testing.T) {
 			}
 			const upgrades = 10
 			for n := range upgrades {
-				pid = s.upgrade()
+				pid = s.Next()
 				for i, c := range clients {
 					if n < upgrades-1 && i%5 == n%5 {
 						continue // stays away, with a ticket that grows old
@@ -102,9 +90,9 @@ func TestTicketsOfABuildThatWasTakenBackAreHonoured(t *testing.T) {
 	first := s.PID()
 	old, c := newResuming(t, address, roots, tls.VersionTLS13), newResuming(t, address, roots, tls.VersionTLS13)
 	old.answeredBy(first)
-	proving, resumed := s.watch(`msg="serving on probation"`), s.watch(`msg="successor taken back: this generation serves again"`)
+	proving, resumed := s.WatchFor(`msg="serving on probation"`), s.WatchFor(`msg="successor taken back: this generation serves again"`)
 	s.Signal(first, sigUpgrade)
-	s.line(proving, "no successor serves")
+	s.Line(proving, "no successor serves")
 	bad := c.answering()
 	if bad == first {
 		t.Fatal("the incumbent answers while it stands by")
@@ -113,7 +101,7 @@ func TestTicketsOfABuildThatWasTakenBackAreHonoured(t *testing.T) {
 		t.Error("a ticket of the incumbent was not honoured in probation")
 	}
 	s.Kill(bad)
-	s.line(resumed, "the incumbent does not resume")
+	s.Line(resumed, "the incumbent does not resume")
 	for range 3 {
 		if !c.answeredBy(first) || !old.answeredBy(first) {
 			t.Error("a ticket of the build that was taken back is not honoured")
@@ -126,9 +114,9 @@ func TestTicketsOfABuildThatWasTakenBackAreHonoured(t *testing.T) {
 func TestCertificateIsReplacedWithoutAnUpgrade(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first, second, third := newCertificate(t, 1), newCertificate(t, 2), newCertificate(t, 3)
-	first.put(t, filepath.Join(dir, "1"))
-	second.put(t, filepath.Join(dir, "2"))
+	first, second, third := certificate.New(t, 1), certificate.New(t, 2), certificate.New(t, 3)
+	first.Put(t, filepath.Join(dir, "1"))
+	second.Put(t, filepath.Join(dir, "2"))
 	live := filepath.Join(dir, "live")
 	turn := func(to string) {
 		t.Helper()
@@ -140,10 +128,7 @@ func TestCertificateIsReplacedWithoutAnUpgrade(t *testing.T) {
 		}
 	}
 	turn("1")
-	roots := x509.NewCertPool()
-	for _, c := range []certificate{first, second, third} {
-		roots.AppendCertsFromPEM(c.cert)
-	}
+	roots := certificate.Pool(first, second, third)
 	address := handovertest.FreeAddress(t)
 	s := startAt(t, handovertest.FreeAddress(t), ",tls:"+address, "TLS_CERT="+live+"/cert.pem", "TLS_KEY="+live+"/key.pem")
 	pid := s.PID()
@@ -151,15 +136,15 @@ func TestCertificateIsReplacedWithoutAnUpgrade(t *testing.T) {
 	open := dialTLS(t, address, roots, "http/1.1")
 	turn("2")
 	presents(t, address, roots, 2)
-	third.putFile(t, filepath.Join(dir, "2", "cert.pem"), third.cert)
+	certificate.PutFile(t, filepath.Join(dir, "2", "cert.pem"), third.Cert)
 	until(t, "a pair that does not match is not noticed", func() bool {
 		presents(t, address, roots, 2)
 		return strings.Contains(s.Output(100), `msg="the certificate stays as it was"`)
 	})
-	third.put(t, filepath.Join(dir, "2"))
+	third.Put(t, filepath.Join(dir, "2"))
 	presents(t, address, roots, 3)
-	open.answeredBy(pid)
-	s.upgrade()
+	open.IsOf(pid)
+	s.Next()
 	presents(t, address, roots, 3)
 }
 
@@ -172,72 +157,19 @@ func startTLS(t *testing.T, env ...string) (s *service, address string, roots *x
 // startSecure starts a service that speaks TLS in one of the ways that it knows.
 func startSecure(t *testing.T, kind string, env ...string) (s *service, address string, roots *x509.CertPool) {
 	t.Helper()
-	dir := t.TempDir()
-	c := newCertificate(t, 1)
-	c.put(t, dir)
-	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(c.cert)
-	address = handovertest.FreeAddress(t)
-	env = append(env, "TLS_CERT="+filepath.Join(dir, "cert.pem"), "TLS_KEY="+filepath.Join(dir, "key.pem"))
+	c := certificate.New(t, 1)
+	certFile, keyFile := c.Put(t, t.TempDir())
+	roots, address = certificate.Pool(c), handovertest.FreeAddress(t)
+	env = append(env, "TLS_CERT="+certFile, "TLS_KEY="+keyFile)
 	s = startAt(t, handovertest.FreeAddress(t), fmt.Sprintf(",%s:%s", kind, address), env...)
 	return s, address, roots
-}
-
-// certificate is a pair for the loopback address, as files have it.
-type certificate struct{ cert, key []byte }
-
-func newCertificate(t *testing.T, serial int64) certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate{
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
-	}
-}
-
-// put makes the pair that of a directory, one file after the other.
-func (c certificate) put(t *testing.T, dir string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	c.putFile(t, filepath.Join(dir, "cert.pem"), c.cert)
-	c.putFile(t, filepath.Join(dir, "key.pem"), c.key)
-}
-
-func (c certificate) putFile(t *testing.T, name string, content []byte) {
-	t.Helper()
-	if err := os.WriteFile(name+".new", content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // presents waits until new connections are shown the certificate of that number.
 func presents(t *testing.T, address string, roots *x509.CertPool, serial int64) {
 	t.Helper()
 	until(t, fmt.Sprintf("certificate %d is not presented", serial), func() bool {
-		c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", address, &tls.Config{RootCAs: roots})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := client.DialTLS(t, address, &tls.Config{RootCAs: roots}, patience)
 		defer c.Close()
 		return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64() == serial
 	})
@@ -272,14 +204,10 @@ func newResuming(t *testing.T, address string, roots *x509.CertPool, version uin
 // answering makes a connection, and asks who answers on it.
 func (r *resuming) answering() (pid int) {
 	r.t.Helper()
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", r.address, r.config)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	c := client.DialTLS(r.t, r.address, r.config, patience)
 	defer c.Close()
 	r.resumed = c.ConnectionState().DidResume
-	c.SetDeadline(time.Now().Add(patience))
-	return (&client{r.t, c, bufio.NewReader(c)}).answering()
+	return c.Who()
 }
 
 func (r *resuming) answeredBy(pid int) (resumed bool) {
@@ -290,27 +218,19 @@ func (r *resuming) answeredBy(pid int) (resumed bool) {
 	return r.resumed
 }
 
-func dialTLS(t *testing.T, address string, roots *x509.CertPool, protocol string) *client {
+func dialTLS(t *testing.T, address string, roots *x509.CertPool, protocol string) conn {
 	t.Helper()
-	raw, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return handshake(t, raw, address, roots, protocol)
+	return handshake(t, client.Dial(t, address, patience).Conn, roots, protocol)
 }
 
-func handshake(t *testing.T, raw net.Conn, address string, roots *x509.CertPool, protocol string) *client {
+func handshake(t *testing.T, raw net.Conn, roots *x509.CertPool, protocol string) conn {
 	t.Helper()
-	host, _, err := net.SplitHostPort(address)
+	c, err := client.Handshake(t, raw, &tls.Config{RootCAs: roots, NextProtos: []string{protocol}}, patience)
 	if err != nil {
-		t.Fatal(err)
-	}
-	c := tls.Client(raw, &tls.Config{RootCAs: roots, NextProtos: []string{protocol}, ServerName: host})
-	if err := c.HandshakeContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.ConnectionState().NegotiatedProtocol; got != protocol {
 		t.Fatalf("negotiated %q; want %q", got, protocol)
 	}
-	return newClient(t, c)
+	return conn{c}
 }

@@ -12,19 +12,17 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // startUnix starts the service at a unix socket, under load.
-func startUnix(t *testing.T, address string, env ...string) (*service, *handovertest.Driver) {
+func startUnix(t *testing.T, address string, env ...string) *service {
 	t.Helper()
-	s := startBuild(t, handovertest.Build(t, "../service"), "unix", address, env...)
+	s := startBuild(t, rig.Build(t, ""), "unix", address, env...)
 	load := s.Load()
 	load.Clients = handovertest.Clients{KeepAlive: 4, New: 4, Slow: 1, Upload: 1, Pipelined: 1}
-	driver, err := handovertest.Drive(s.timeout, load)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, driver
+	s.Drive(load)
+	return s
 }
 
 // abstract is a name that nobody else has.
@@ -36,7 +34,7 @@ func abstract(t *testing.T, what string) string {
 func TestUnixSocketKeepsModeAndOwner(t *testing.T) {
 	t.Parallel()
 	packets := filepath.Join(t.TempDir(), "packets")
-	s, driver := startUnix(t, filepath.Join(t.TempDir(), "stream"), "PACKETS=unixgram:"+packets)
+	s := startUnix(t, filepath.Join(t.TempDir(), "stream"), "PACKETS=unixgram:"+packets)
 	owner := os.Geteuid()
 	if owner == 0 {
 		owner = 54321
@@ -61,16 +59,14 @@ func TestUnixSocketKeepsModeAndOwner(t *testing.T) {
 		before[path] = look(path)
 	}
 	for range 5 {
-		leaving := s.PID()
-		s.upgrade()
-		s.AwaitExit(leaving)
+		s.Replaced()
 	}
 	for path, was := range before {
 		if is := look(path); is != was {
 			t.Errorf("%s was %s, and is %s", path, was, is)
 		}
 	}
-	handovertest.AssertNothingLost(t, driver.Stop())
+	s.Finish()
 }
 
 // TestAbstractNamesAreServedAcrossUpgrades, of streams and of datagrams; no file is made for them.
@@ -78,17 +74,17 @@ func TestAbstractNamesAreServedAcrossUpgrades(t *testing.T) {
 	t.Parallel()
 	const upgrades = 5
 	stream, packets := abstract(t, "stream"), abstract(t, "packets")
-	s, driver := startUnix(t, stream, "PACKETS=unixgram:"+packets)
+	s := startUnix(t, stream, "PACKETS=unixgram:"+packets)
 	gram := newSender(t, "unixgram", packets)
 	gram.begin()
 	gram.answeredBy(s.PID())
 	for range upgrades {
-		gram.answeredBy(s.upgrade())
+		gram.answeredBy(s.Next())
 	}
 	if lost := gram.finish(patience); lost != 0 || len(gram.byPID) != upgrades+1 {
 		t.Errorf("%d datagrams lost, %d generations answered", lost, len(gram.byPID))
 	}
-	handovertest.AssertNothingLost(t, driver.Stop())
+	s.Finish()
 	s.Stop()
 	for _, name := range []string{stream, packets} {
 		if _, err := os.Lstat(name); !os.IsNotExist(err) {
@@ -101,7 +97,7 @@ func TestAbstractNamesAreServedAcrossUpgrades(t *testing.T) {
 func TestPathOfAKilledServiceIsBoundByTheNext(t *testing.T) {
 	t.Parallel()
 	path, packets := filepath.Join(t.TempDir(), "stream"), filepath.Join(t.TempDir(), "packets")
-	killed := startBuild(t, handovertest.Build(t, "../service"), "unix", path, "PACKETS=unixgram:"+packets)
+	killed := startBuild(t, rig.Build(t, ""), "unix", path, "PACKETS=unixgram:"+packets)
 	pid := killed.PID()
 	killed.Signal(pid, syscall.SIGKILL)
 	killed.AwaitExit(pid)
@@ -110,14 +106,14 @@ func TestPathOfAKilledServiceIsBoundByTheNext(t *testing.T) {
 			t.Fatalf("nothing is left behind: %v", err)
 		}
 	}
-	s, driver := startUnix(t, path, "PACKETS=unixgram:"+packets)
+	s := startUnix(t, path, "PACKETS=unixgram:"+packets)
 	gram := newSender(t, "unixgram", packets)
 	gram.begin()
-	gram.answeredBy(s.upgrade())
+	gram.answeredBy(s.Next())
 	if lost := gram.finish(patience); lost != 0 {
 		t.Errorf("%d datagrams lost", lost)
 	}
-	handovertest.AssertNothingLost(t, driver.Stop())
+	s.Finish()
 }
 
 // TestUnixAddressThatTheKernelCannotHoldIsRefused, with what is wrong with which, and what to do. One byte less is served.
@@ -132,11 +128,11 @@ func TestUnixAddressThatTheKernelCannotHoldIsRefused(t *testing.T) {
 	name := abstract(t, "")
 	name += strings.Repeat("n", 108-len(name))
 	for _, address := range []string{path, name} {
-		s, driver := startUnix(t, address)
-		s.upgrade()
-		handovertest.AssertNothingLost(t, driver.Stop())
+		s := startUnix(t, address)
+		s.Next()
+		s.Finish()
 	}
-	executable := handovertest.Build(t, "../service")
+	executable := rig.Build(t, "")
 	for _, wrong := range []struct{ env, what string }{
 		{"ADDR=" + path + "d", fmt.Sprintf("listen unix %q: invalid argument: the path has 108 bytes, at most 107: choose a shorter one", path+"d")},
 		{"PACKETS=unixgram:" + path + "d", fmt.Sprintf("listen unixgram %q: invalid argument: the path has 108 bytes", path+"d")},

@@ -33,33 +33,33 @@ func TestMegabyteUnreadAtFinalIsReadToTheEnd(t *testing.T) {
 	first := s.PID()
 	written, writing, last := s.dial(), s.dial(), s.dial()
 	writingTLS := dialTLS(t, secure, roots, "http/1.1")
-	written.get(fmt.Sprintf("/long?n=%d", fits))
-	last.send("GET /long?n=%d HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n", fits)
-	for _, c := range []*client{writing, writingTLS} {
-		c.get(fmt.Sprintf("/long?n=%d", beyond))
+	written.Ask(fmt.Sprintf("/long?n=%d", fits))
+	last.Send("GET /long?n=%d HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n", fits)
+	for _, c := range []conn{writing, writingTLS} {
+		c.Ask(fmt.Sprintf("/long?n=%d", beyond))
 	}
-	for _, c := range []*client{written, last, writing, writingTLS} {
+	for _, c := range []conn{written, last, writing, writingTLS} {
 		c.holds(megabyte)
 	}
-	second := s.upgrade()
-	for _, c := range []*client{written, last, writing, writingTLS} {
+	second := s.Next()
+	for _, c := range []conn{written, last, writing, writingTLS} {
 		t.Logf("%d bytes are unread", c.holds(megabyte))
 	}
 
 	writing.readsLong(beyond)
 	s.follows(writing, second)
 	writingTLS.readsLong(beyond)
-	writingTLS.get("/?id=next")
-	if resp, body := writingTLS.answer(); !resp.Close || !strings.HasPrefix(body, fmt.Sprintf("next %d ", first)) {
+	writingTLS.Ask("/?id=next")
+	if resp, body := writingTLS.Response(); !resp.Close || !strings.HasPrefix(body, fmt.Sprintf("next %d ", first)) {
 		t.Errorf("then answered %q, Connection: close %t; want process %d and to be told to leave", body, resp.Close, first)
 	}
 	writingTLS.Close()
 	s.AwaitExit(first) // with nothing read of the other two
-	for _, c := range []*client{written, last} {
+	for _, c := range []conn{written, last} {
 		c.holds(megabyte)
 		c.readsLong(fits)
 	}
-	written.answeredBy(second)
+	written.IsOf(second)
 	last.endsUnbroken()
 }
 
@@ -71,7 +71,7 @@ func TestMegabyteUnreadOnHTTP2OutlivesItsServer(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			var s *service
-			var plain, c *client
+			var plain, c conn
 			if kind == "unencrypted" {
 				s = start(t, "H2C=1")
 				plain = s.dial()
@@ -83,7 +83,7 @@ func TestMegabyteUnreadOnHTTP2OutlivesItsServer(t *testing.T) {
 			first := s.PID()
 			stream := openLong(c, fits)
 			c.holds(megabyte)
-			s.upgrade()
+			s.Next()
 			until(t, "the server does not end its half", func() bool { return c.serverState() == stateFinWait1 })
 			t.Logf("%d bytes are unread", c.holds(megabyte))
 			stream.readsLong(fits)
@@ -98,10 +98,9 @@ func TestMegabyteUnreadOnHTTP2OutlivesItsServer(t *testing.T) {
 func TestIdleHTTP2ConnectionThatItsClientForgetsEndsSoon(t *testing.T) {
 	t.Parallel()
 	s := start(t, "H2C=1")
-	first, c := s.PID(), beginHTTP2(s.dial())
+	c := beginHTTP2(s.dial())
 	c.awaits(frameSettings)
-	s.upgrade()
-	s.AwaitExit(first)
+	s.Replaced()
 	c.awaits(frameGoAway)
 }
 
@@ -114,26 +113,26 @@ func TestMegabyteUnreadAtTheDrainDeadlineIsDelivered(t *testing.T) {
 	first := s.PID()
 	written, echo := dialTLS(t, secure, roots, "http/1.1"), s.dial()
 	inTime, late, lateTLS := s.dial(), s.dial(), dialTLS(t, secure, roots, "http/1.1")
-	written.get(fmt.Sprintf("/long?n=%d", fits))
-	for _, c := range []*client{inTime, late, lateTLS} {
-		c.get(fmt.Sprintf("/long?n=%d", beyond))
+	written.Ask(fmt.Sprintf("/long?n=%d", fits))
+	for _, c := range []conn{inTime, late, lateTLS} {
+		c.Ask(fmt.Sprintf("/long?n=%d", beyond))
 	}
 	echo.hijack(first)
 	line := strings.Repeat("x", 1023)
 	const lines = megabyte / 1024
-	echo.send("%s", strings.Repeat(line+"\n", lines))
-	for _, c := range []*client{written, echo, inTime, late, lateTLS} {
+	echo.Send("%s", strings.Repeat(line+"\n", lines))
+	for _, c := range []conn{written, echo, inTime, late, lateTLS} {
 		c.holds(megabyte)
 	}
-	cut := s.watch(`msg="drain deadline: connections closed"`)
+	cut := s.WatchFor(`msg="drain deadline: connections closed"`)
 	began := time.Now()
-	s.upgrade()
+	s.Next()
 
 	inTime.readsLong(beyond)
 	if took := time.Since(began); took > drain {
 		t.Fatalf("read in %s; want it before the deadline", took)
 	}
-	if got := s.line(cut, "the cut is not logged"); !strings.Contains(got, " connections=4 http1_active=1 tls_active=1 tls_idle=1 hijacked=1 reason=") {
+	if got := s.Line(cut, "the cut is not logged"); !strings.Contains(got, " connections=4 http1_active=1 tls_active=1 tls_idle=1 hijacked=1 reason=") {
 		t.Errorf("logged %q", got)
 	}
 	s.AwaitExit(first)
@@ -144,8 +143,8 @@ func TestMegabyteUnreadAtTheDrainDeadlineIsDelivered(t *testing.T) {
 		echo.hears(line, first)
 	}
 	echo.endsUnbroken()
-	for _, c := range []*client{late, lateTLS} {
-		resp := c.head()
+	for _, c := range []conn{late, lateTLS} {
+		resp := c.Head()
 		if n, err := readLong(resp.Body, beyond); err == nil || n < megabyte || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%d bytes of an answer that was cut, %v; want a megabyte, and to see that it was cut", n, err)
 		}
@@ -153,25 +152,25 @@ func TestMegabyteUnreadAtTheDrainDeadlineIsDelivered(t *testing.T) {
 }
 
 // readsLong reads the answer to /long: its first megabyte slowly, and then the rest.
-func (c *client) readsLong(lines int) {
-	c.t.Helper()
-	resp := c.head()
+func (c conn) readsLong(lines int) {
+	c.T.Helper()
+	resp := c.Head()
 	slowly := &slowReader{from: resp.Body, left: megabyte}
 	if n, err := readLong(slowly, lines); err != nil || n != lines*longLine || resp.ContentLength != int64(n) {
-		c.t.Fatalf("read %d bytes of %d: %v", n, lines*longLine, err)
+		c.T.Fatalf("read %d bytes of %d: %v", n, lines*longLine, err)
 	}
 }
 
 // endsUnbroken waits for the end, before which nothing more comes. Over TLS a connection that was cut ends without its farewell.
-func (c *client) endsUnbroken() {
-	c.t.Helper()
-	c.SetReadDeadline(time.Now().Add(patience))
+func (c conn) endsUnbroken() {
+	c.T.Helper()
+	c.Hearing()
 	rest, err := io.ReadAll(c.Reader)
-	if _, secure := c.Conn.(*tls.Conn); secure && errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, secure := c.Conn.Conn.(*tls.Conn); secure && errors.Is(err, io.ErrUnexpectedEOF) {
 		err = nil
 	}
 	if len(rest) > 0 || err != nil {
-		c.t.Errorf("behind the answer %q, %v", rest, err)
+		c.T.Errorf("behind the answer %q, %v", rest, err)
 	}
 }
 
@@ -199,23 +198,23 @@ type longStream struct {
 }
 
 // openLong asks for an answer of which the client would take 16 MiB before it says anything.
-func openLong(c *client, lines int) *longStream {
-	c.t.Helper()
+func openLong(c conn, lines int) *longStream {
+	c.T.Helper()
 	const (
 		settings = "\x00\x00\x06\x04\x00\x00\x00\x00\x00" + "\x00\x04\x01\x00\x00\x00" // INITIAL_WINDOW_SIZE
 		more     = "\x00\x00\x04\x08\x00\x00\x00\x00\x00" + "\x01\x00\x00\x00"         // WINDOW_UPDATE
 	)
-	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + more)
+	c.Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + more)
 	s := &longStream{http2Conn: http2Conn{c}}
 	s.ask(1, fmt.Sprintf("/long?n=%d", lines))
 	return s
 }
 
 func (s *longStream) readsLong(lines int) {
-	s.t.Helper()
+	s.T.Helper()
 	s.SetDeadline(time.Now().Add(patience))
 	if n, err := readLong(&slowReader{from: s, left: megabyte}, lines); err != nil {
-		s.t.Fatalf("read %d bytes of %d: %v", n, lines*longLine, err)
+		s.T.Fatalf("read %d bytes of %d: %v", n, lines*longLine, err)
 	}
 }
 
@@ -249,22 +248,22 @@ func (s *longStream) Read(p []byte) (int, error) {
 
 // endsUnbroken reads on to the end.
 func (s *longStream) endsUnbroken() {
-	s.t.Helper()
-	s.SetReadDeadline(time.Now().Add(patience))
+	s.T.Helper()
+	s.Hearing()
 	if _, err := io.Copy(io.Discard, s.Reader); err != nil {
-		s.t.Errorf("behind the answer: %v", err)
+		s.T.Errorf("behind the answer: %v", err)
 	}
 }
 
 // holds waits until so much of what the service has written waits in the kernel, on either side, and returns how much.
-func (c *client) holds(n int) (unread int) {
-	c.t.Helper()
-	until(c.t, fmt.Sprintf("%d bytes do not come", n), func() bool { unread = c.unread(); return unread >= n })
+func (c conn) holds(n int) (unread int) {
+	c.T.Helper()
+	until(c.T, fmt.Sprintf("%d bytes do not come", n), func() bool { unread = c.unread(); return unread >= n })
 	return unread
 }
 
-func (c *client) unread() int {
-	c.t.Helper()
+func (c conn) unread() int {
+	c.T.Helper()
 	n := 0
 	for _, s := range c.sockets() {
 		if s.server {
@@ -280,8 +279,8 @@ func (c *client) unread() int {
 const stateFinWait1 = 4
 
 // serverState is the state of the service's socket, 0 when it is gone.
-func (c *client) serverState() int {
-	c.t.Helper()
+func (c conn) serverState() int {
+	c.T.Helper()
 	for _, s := range c.sockets() {
 		if s.server {
 			return s.state
@@ -297,11 +296,11 @@ type kernelSocket struct {
 	sending, receiving int // bytes that the other end has not acknowledged; that the program has not read
 }
 
-func (c *client) sockets() (both []kernelSocket) {
-	c.t.Helper()
+func (c conn) sockets() (both []kernelSocket) {
+	c.T.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	own, its := c.LocalAddr().(*net.TCPAddr).Port, c.RemoteAddr().(*net.TCPAddr).Port
 	for line := range strings.Lines(string(table)) {

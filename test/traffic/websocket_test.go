@@ -27,14 +27,14 @@ type webSocketClient struct {
 
 func (s *service) dialWebSocket(t *testing.T) *webSocketClient {
 	t.Helper()
-	conn, _, err := websocket.Dial(s.timeout, "ws://"+s.address+"/ws", nil)
+	conn, _, err := websocket.Dial(s.Ctx, "ws://"+s.address+"/ws", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	conn.SetReadLimit(1 << 20)
 	t.Cleanup(func() { conn.CloseNow() })
 	c := &webSocketClient{
-		t: t, ctx: s.timeout, conn: conn,
+		t: t, ctx: s.Ctx, conn: conn,
 		answers: make(chan string, 1000), pushes: make(chan struct{}, 1000), ended: make(chan error, 1),
 	}
 	go func() { c.ended <- c.read() }()
@@ -152,9 +152,7 @@ func TestWebSocketsOutliveTenUpgrades(t *testing.T) {
 		}
 	}
 	for range 10 {
-		before := s.PID()
-		s.upgrade()
-		s.AwaitExit(before)
+		s.Replaced()
 	}
 	c.over.Store(true)
 	c.all.Wait()
@@ -194,7 +192,7 @@ func TestWebSocketSwitchedInMidMessage(t *testing.T) {
 	if err := c.conn.Ping(c.ctx); err != nil { // between two fragments, and flushes the first
 		t.Fatal(err)
 	}
-	second := s.upgrade()
+	second := s.Next()
 	if _, err := w.Write([]byte("o")); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/handover-go/handover/internal/peer"
@@ -28,7 +30,9 @@ type Service struct {
 
 	mu       sync.Mutex
 	upgrades []wire.Upgrade
+	votes    []wire.Vote
 	asked    int // for its status
+	living   []wire.Living
 }
 
 // script is what a fake does.
@@ -40,6 +44,7 @@ type script struct {
 	states  []string     // told during an upgrade
 	reply   *wire.Reply  // to UPGRADE; nil: the link is closed instead
 	waits   bool         // no reply to UPGRADE comes
+	held    bool         // no reply to UPGRADE comes but by a VOTE
 	garbage bool         // the answer to HELLO is no frame
 }
 
@@ -79,6 +84,7 @@ var scripts = map[string]script{
 	"old":         {reply: &wire.Reply{Attempt: 8, Error: "handover aborted: no code"}},
 	"dies":        {states: begun},
 	"waits":       {states: begun, waits: true},
+	"held":        {states: whole[:6], held: true},
 	"silent":      {silent: true},
 	"starting":    {state: "starting"},
 	"changing":    {changes: true},
@@ -112,6 +118,19 @@ func Start(dir, name, scriptName string) (*Service, error) {
 	return s, nil
 }
 
+// ListenAs has another process listen at the socket, and returns when it has ended: clients see its credentials from then on. It finds the socket as
+// descriptor 3.
+func (s *Service) ListenAs(cmd *exec.Cmd) error {
+	f, err := s.ln.File()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	cmd.ExtraFiles = []*os.File{f}
+	err = cmd.Run()
+	return errors.Join(err, syscall.SetNonblock(int(f.Fd()), true)) // which passing it on has ended for both
+}
+
 // Close removes the socket and waits for the end of all conversations.
 func (s *Service) Close() {
 	s.stop()
@@ -124,6 +143,21 @@ func (s *Service) Upgrades() []wire.Upgrade {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]wire.Upgrade(nil), s.upgrades...)
+}
+
+// Votes are what was voted until now.
+func (s *Service) Votes() []wire.Vote {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]wire.Vote(nil), s.votes...)
+}
+
+// Serves has the service's keeper tell of one generation from now on, which serves. Its process is that of the fake.
+func (s *Service) Serves(g wire.Living) {
+	g.PID, g.Generation, g.State = PID, Generation, "serving"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.living = []wire.Living{g}
 }
 
 func (s *Service) converse(conn *net.UnixConn) {
@@ -166,7 +200,14 @@ func (s *Service) answer(link *wire.Link, question wire.Message) error {
 	}
 	switch m := question.(type) {
 	case *wire.Status:
+		if m.Follow && s.script.state == "" {
+			return s.upgrade(link, &wire.Upgrade{Watch: true})
+		}
 		return link.Send(0, &wire.Reply{Status: s.status()})
+	case *wire.Stats:
+		return link.Send(0, &wire.Reply{Stats: []wire.Figures{{Generation: Generation, PID: PID, State: "serving", Goroutines: 40}}})
+	case *wire.Vote:
+		return s.voted(link, m)
 	case *wire.Stop:
 		return link.Send(0, &wire.Reply{})
 	case *wire.Upgrade:
@@ -189,12 +230,27 @@ func (s *Service) upgrade(link *wire.Link, m *wire.Upgrade) error {
 		}
 	}
 	switch {
-	case s.script.waits:
+	case s.script.waits, s.script.held:
 		return nil
 	case s.script.reply == nil:
 		return errEnough
 	default:
 		return link.Send(0, s.script.reply)
+	}
+}
+
+// voted ends a handover that is held, as a service does.
+func (s *Service) voted(link *wire.Link, m *wire.Vote) error {
+	s.mu.Lock()
+	s.votes = append(s.votes, *m)
+	s.mu.Unlock()
+	switch m.Verdict {
+	case wire.VotePass, wire.VotePromote:
+		return link.Send(0, scripts["final"].reply)
+	case wire.VoteFail:
+		return link.Send(0, scripts["resumed"].reply)
+	default:
+		return nil
 	}
 }
 
@@ -214,7 +270,7 @@ func (s *Service) status() *wire.ServiceStatus {
 		Build:     wire.Build{Path: "example.com/shop", Version: "v1.4.0", Revision: "9fceb02d0ae598e95dc970b74767f19372d61af8", Go: "go1.26.0"},
 		Listeners: []wire.Listener{{Network: "tcp", Address: ":8080", Bound: "[::]:8080"}},
 		Draining:  []wire.Drainer{{Generation: 2, PID: 4204007}},
-		Keeper:    &wire.Keeping{PID: 4204000, Running: "sha256:9f86d081", Previous: "sha256:60303ae2", Restarts: 1, Last: "exit status 2"},
+		Keeper:    &wire.Keeping{PID: 4204000, Running: "sha256:9f86d081", Previous: "sha256:60303ae2", Restarts: 1, Last: "exit status 2", Generations: s.living},
 	}
 }
 

@@ -253,11 +253,3 @@ func (c *container) await(what string, is func() bool) {
 		}
 	}
 }
-
-// count is how often what is repeated is repeated: few times, or all with HANDOVER_COUNT=full.
-func count(few, all int) int {
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		return all
-	}
-	return few
-}

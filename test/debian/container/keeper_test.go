@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/count"
 )
 
 func TestContainerUpgradedByExecLosesNothing(t *testing.T) {
 	c := start(t, nil)
 	load := c.drive()
-	for i := range count(5, 20) {
+	for i := range count.Of(5, 20) {
 		c.deploy("v" + strconv.Itoa(2+i%2))
 		c.exec("handover", "upgrade")
 		now := c.status()
@@ -81,7 +82,7 @@ func TestRollbackAndRestartInAReadOnlyContainer(t *testing.T) {
 
 func TestOrphansOfAContainerAreReaped(t *testing.T) {
 	c := start(t, nil)
-	for range count(5, 50) {
+	for range count.Of(5, 50) {
 		pid, err := strconv.Atoi(strings.TrimSpace(c.exec("orphan")))
 		if err != nil {
 			t.Fatal(err)

@@ -3,21 +3,18 @@
 package disk
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/executable"
 	"github.com/handover-go/handover/test/internal/journal"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // patience bounds everything that is waited for, in one test.
@@ -33,37 +30,33 @@ var ills = []struct {
 
 // run is a service under load, whose takeover socket and builds are on a disk of its own; its executable, and the keeper's, are not.
 type run struct {
-	*handovertest.Running
+	*rig.Run
 	t       *testing.T
-	ctx     context.Context
 	disk    *disk
 	program string // path of the service's executable
 	keeper  string // executable of the keeper
-	load    *handovertest.Driver
 }
 
 func build(t *testing.T, flaw string) string {
 	t.Helper()
-	return handovertest.Build(t, "../../service", "-ldflags", "-s -w -X main.flaw="+flaw)
+	return rig.Build(t, flaw)
 }
 
 // version is another build, as good.
 func version(t *testing.T, name string) string {
 	t.Helper()
-	return handovertest.Build(t, "../../service", "-ldflags", "-s -w -X main.build="+name)
+	return rig.Build(t, "", "-ldflags", "-s -w -X main.build="+name)
 }
 
 func start(t *testing.T, kept bool) *run {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	r := &run{t: t, ctx: ctx, disk: newDisk(t)}
+	r := &run{Run: rig.New(t, rig.Patience{Test: patience}), t: t, disk: newDisk(t)}
 	address := handovertest.FreeAddress(t)
 	s := handovertest.Service{
 		Path: build(t, ""), Address: address,
 		Env: []string{
 			"ADDR=" + address, "HANDOVER_NAME=shop", "HANDOVER_RUNTIME_DIR=" + filepath.Join(r.disk.path, "run"),
-			"HANDOVER_PROBATION=300ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_DRAIN_TIMEOUT=20s", "GORACE=atexit_sleep_ms=0",
+			"HANDOVER_PROBATION=300ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_DRAIN_TIMEOUT=20s",
 		},
 	}
 	if kept {
@@ -71,15 +64,13 @@ func start(t *testing.T, kept bool) *run {
 		r.put(s.Path)
 		s.Path, s.Args = r.keeper, r.flags()
 	}
-	r.Running = handovertest.Start(t, s)
+	r.Start(s)
 	if !kept {
 		r.program = r.Path()
 	}
 	load := r.Load()
 	load.Clients = handovertest.Clients{KeepAlive: 3, New: 2, Slow: 1, Upload: 1, Pipelined: 1, Idle: 1}
-	var err error
-	r.load, err = handovertest.Drive(ctx, load)
-	must(t, err)
+	r.Drive(load)
 	return r
 }
 
@@ -90,33 +81,21 @@ func (r *run) flags() []string {
 func (r *run) takeover() string { return filepath.Join(r.disk.path, "run", "shop.sock") }
 
 // put puts a build where the next generation is started from.
-func (r *run) put(executable string) {
+func (r *run) put(program string) {
 	r.t.Helper()
-	content, err := os.ReadFile(executable)
-	must(r.t, err)
-	syscall.ForkLock.RLock() // golang/go#22315
-	err = os.WriteFile(r.program+".next", content, 0o755)
-	syscall.ForkLock.RUnlock()
-	must(r.t, err)
-	must(r.t, os.Rename(r.program+".next", r.program))
+	executable.Put(r.t, program, r.program)
 }
 
 // asks asks for what, at the takeover socket, until the answer is another than that something is under way.
 func (r *run) asks(what *wire.Upgrade) *wire.Reply {
 	r.t.Helper()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for {
-		reply, err := control.Ask(r.takeover(), what, patience, nil)
-		if err == nil && reply.Code != wire.CodeBusy && reply.Code != wire.CodeDenied {
-			return reply
-		}
-		select {
-		case <-again.C:
-		case <-r.ctx.Done():
-			r.t.Fatalf("no answer: %+v, %v\n%s", reply, err, r.Output(80))
-		}
-	}
+	var reply *wire.Reply
+	r.Eventually("an answer", func() (any, bool) {
+		var err error
+		reply, err = control.Ask(r.takeover(), what, patience, nil)
+		return fmt.Sprint(reply, err), err == nil && reply.Code != wire.CodeBusy && reply.Code != wire.CodeDenied
+	})
+	return reply
 }
 
 func (r *run) wants(outcome string, what wire.Upgrade) {
@@ -140,7 +119,7 @@ func TestUpgradesOnAnIllDiskLoseNothing(t *testing.T) {
 			r.wants("final", wire.Upgrade{})
 			r.disk.clear()
 			r.wants("final", wire.Upgrade{})
-			handovertest.AssertNothingLost(t, r.load.Stop())
+			r.Finish()
 		})
 	}
 }
@@ -153,29 +132,25 @@ func TestKeeperOnAnIllDiskGoesOn(t *testing.T) {
 			t.Parallel()
 			r := start(t, true)
 			ill.befall(r.disk)
-			warned := r.Watch(journal.Says(`msg="the build is kept as an open file"`))
+			warned := r.WatchFor(`msg="the build is kept as an open file"`)
 			r.put(version(t, "v2"))
 			r.wants("final", wire.Upgrade{})
-			if _, err := warned.Line(r.ctx); err != nil {
-				t.Errorf("nobody says that the build is not on disk: %v", err)
-			}
+			r.Line(warned, "nobody says that the build is not on disk")
 			r.put(build(t, "exit"))
 			r.wants("aborted", wire.Upgrade{})
 			r.wants("final", wire.Upgrade{Rollback: true})
-			again := r.Watch(journal.Says(`msg="the service is started"`))
+			again := r.WatchFor(`msg="the service is started"`)
 			pid := r.PID()
-			r.load.Killed(pid, r.Kill(pid)) // its build is not what lies on disk
-			if _, err := again.Line(r.ctx); err != nil {
-				t.Errorf("the service is not started again: %v\n%s", err, r.Output(60))
-			}
-			must(t, r.load.WaitAnswers(r.ctx, 20))
+			r.Driver.Killed(pid, r.Kill(pid)) // its build is not what lies on disk
+			r.Line(again, "the service is not started again")
+			r.Answers(20)
 			r.nextKeeper()
 			r.put(build(t, ""))
 			r.wants("final", wire.Upgrade{})
 			r.disk.clear()
 			r.put(version(t, "v3"))
 			r.wants("final", wire.Upgrade{})
-			report := r.load.Stop()
+			report := r.Driver.Stop()
 			handovertest.AssertLostInCrashOnly(t, report)
 			if report.Refused > 0 {
 				t.Errorf("refused: %s", report)
@@ -190,22 +165,10 @@ func (r *run) nextKeeper() {
 	reply, err := control.Ask(r.takeover(), &wire.Status{}, patience, nil)
 	must(r.t, err)
 	r.Kill(reply.Status.Keeper.PID)
-	pid := r.PID()
-	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	must(r.t, err)
-	output, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/2", pid), os.O_WRONLY, 0)
-	must(r.t, err)
-	defer output.Close()
 	for {
 		come := r.Watch(journal.SaysAny(`msg="the service goes on under this keeper"`, `msg="no keeper"`))
-		shell := exec.CommandContext(r.ctx, "sh", append([]string{"-c", `"$0" "$@" &`, r.keeper}, r.flags()...)...)
-		shell.Env = slices.DeleteFunc(strings.Split(strings.TrimRight(string(environ), "\x00"), "\x00"), func(v string) bool {
-			return strings.HasPrefix(v, "HANDOVER_LINK=") || strings.HasPrefix(v, "HANDOVER_KEEPER=")
-		})
-		shell.Stdout, shell.Stderr = output, output
-		must(r.t, shell.Run())
-		line, err := come.Line(r.ctx)
-		must(r.t, err)
+		r.ByHand(r.PID(), append([]string{r.keeper}, r.flags()...)...)
+		line := r.Line(come)
 		if strings.Contains(line, "goes on under") {
 			return
 		}

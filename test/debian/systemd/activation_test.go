@@ -9,6 +9,7 @@ import (
 )
 
 func TestSocketOfSystemdOutlivesUpgradesAndTheService(t *testing.T) {
+	t.Parallel()
 	for name, settings := range map[string]string{
 		"unprivileged": "",
 		// Who has CAP_NET_ADMIN could make the socket deaf, for systemd too.

@@ -7,13 +7,15 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/count"
 )
 
 func TestUpgradesByReloadLoseNothing(t *testing.T) {
+	t.Parallel()
 	s := boot(t).install("")
 	s.start()
 	load := s.drive()
-	upgrades := count(5, 20)
+	upgrades := count.Of(5, 20)
 	for range upgrades {
 		load.answeredBy(s.upgrade())
 	}
@@ -33,6 +35,7 @@ func TestUpgradesByReloadLoseNothing(t *testing.T) {
 }
 
 func TestSuccessorKilledInProbationIsTakenBack(t *testing.T) {
+	t.Parallel()
 	s := boot(t).install("")
 	s.start()
 	incumbent := s.mainPID()
@@ -54,6 +57,7 @@ func TestSuccessorKilledInProbationIsTakenBack(t *testing.T) {
 }
 
 func TestIncumbentKilledInProbationIsSucceededWithoutARestart(t *testing.T) {
+	t.Parallel()
 	s := boot(t).install("")
 	s.start()
 	incumbent := s.mainPID()
@@ -76,6 +80,7 @@ func TestIncumbentKilledInProbationIsSucceededWithoutARestart(t *testing.T) {
 // A successor that says who it is before systemd has noticed the incumbent's death is safe with any settings. So this one is
 // kept from it until systemd has.
 func TestIncumbentKilledBeforeItsSuccessorCanSayItServes(t *testing.T) {
+	t.Parallel()
 	settings := map[string]string{
 		"is succeeded with the settings of the unit":   "",
 		"takes the service along with ExitType=main":   "ExitType=main\nRestartSec=1s\n",
@@ -89,8 +94,8 @@ func TestIncumbentKilledBeforeItsSuccessorCanSayItServes(t *testing.T) {
 			s.run("kill", "-STOP", strconv.Itoa(successor))
 			s.run("kill", "-KILL", strconv.Itoa(incumbent))
 			s.await("MainPID", "0")
-			s.run("kill", "-CONT", strconv.Itoa(successor))
-			if more == "" {
+			if more == "" { // else systemd ends it, and wakes it for that
+				s.run("kill", "-CONT", strconv.Itoa(successor))
 				s.await("MainPID", strconv.Itoa(successor))
 				s.await("SubState", "running")
 				s.upgrade()
@@ -105,6 +110,7 @@ func TestIncumbentKilledBeforeItsSuccessorCanSayItServes(t *testing.T) {
 }
 
 func TestExitStatusOfAGenerationThatHandedOverDoesNoHarm(t *testing.T) {
+	t.Parallel()
 	// The unit has systemd overlook the status. Here it counts, and with ExitType=main the end of the main process would be
 	// that of the service.
 	for _, exitType := range []string{"cgroup", "main"} {
@@ -112,7 +118,7 @@ func TestExitStatusOfAGenerationThatHandedOverDoesNoHarm(t *testing.T) {
 			s := boot(t).install("[Service]\nEnvironment=STATUS=3\nExitType=" + exitType + "\nExecStart=\nExecStart=/usr/local/bin/my-service\n")
 			s.start()
 			load := s.drive()
-			for range count(2, 10) {
+			for range count.Of(2, 10) {
 				mark := s.journal.mark()
 				load.answeredBy(s.upgrade())
 				s.journal.await(mark, "gone", contains("draining generation is gone"), eventTimeout)
@@ -125,8 +131,9 @@ func TestExitStatusOfAGenerationThatHandedOverDoesNoHarm(t *testing.T) {
 
 // Of two generations that are told to stop at the same time, neither takes the service from the other.
 func TestStopInProbationEndsBothGenerations(t *testing.T) {
+	t.Parallel()
 	s := boot(t).install("")
-	for range count(3, 20) {
+	for range count.Of(3, 20) {
 		s.start()
 		s.beginUpgrade()
 		s.stop()
@@ -135,6 +142,7 @@ func TestStopInProbationEndsBothGenerations(t *testing.T) {
 }
 
 func TestCrashWhileAnotherGenerationDrainsIsRestartedByTheWatchdog(t *testing.T) {
+	t.Parallel()
 	s := boot(t).install("")
 	s.start()
 	s.hold()

@@ -9,14 +9,16 @@ import (
 	"testing"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/count"
 )
 
 func TestKeptUpgradesByReloadLoseNothing(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	keeper := k.mainPID()
 	load := k.drive()
-	upgrades := count(5, 20)
+	upgrades := count.Of(5, 20)
 	for range upgrades {
 		load.answeredBy(k.reload())
 	}
@@ -36,6 +38,7 @@ func TestKeptUpgradesByReloadLoseNothing(t *testing.T) {
 }
 
 func TestKeptSuccessorKilledInProbationFailsTheReload(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	keeper, incumbent := k.mainPID(), k.status().PID
@@ -60,6 +63,7 @@ func TestKeptSuccessorKilledInProbationFailsTheReload(t *testing.T) {
 }
 
 func TestKeptIncumbentKilledInProbationIsSucceeded(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	keeper, incumbent := k.mainPID(), k.status().PID
@@ -84,6 +88,7 @@ func TestKeptIncumbentKilledInProbationIsSucceeded(t *testing.T) {
 
 // Clients wait meanwhile in the queues of the listeners, which the keeper holds.
 func TestKeptServiceKilledRefusesNobody(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	keeper := k.mainPID()
@@ -106,6 +111,7 @@ func TestKeptServiceKilledRefusesNobody(t *testing.T) {
 }
 
 func TestKeeperKilledIsSucceededWhileTheServiceGoesOn(t *testing.T) {
+	t.Parallel()
 	for signal, why := range map[string]string{
 		"KILL": "status=9/KILL",
 		"STOP": "Watchdog timeout", // it hangs until systemd kills it
@@ -138,6 +144,7 @@ func TestKeeperKilledIsSucceededWhileTheServiceGoesOn(t *testing.T) {
 
 // What the next keeper needs to take the service over, each setting alone.
 func TestKeeperKilledTakesTheServiceAlongWithoutTheSettingsOfTheUnit(t *testing.T) {
+	t.Parallel()
 	for _, setting := range []string{"KillMode=control-group", "KillMode=mixed"} {
 		t.Run(setting, func(t *testing.T) {
 			k := boot(t).installKept("[Service]\n" + setting + "\n")
@@ -172,6 +179,7 @@ func TestKeeperKilledTakesTheServiceAlongWithoutTheSettingsOfTheUnit(t *testing.
 }
 
 func TestTemporaryFilesOutliveTheKeeper(t *testing.T) {
+	t.Parallel()
 	for name, more := range map[string]string{
 		"with the settings of the unit": "",
 		"not with PrivateTmp=yes":       "TemporaryFileSystem=\nPrivateTmp=yes\n",
@@ -192,11 +200,12 @@ func TestTemporaryFilesOutliveTheKeeper(t *testing.T) {
 }
 
 func TestKeeperReplacedInPlaceStaysTheMainProcess(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	keeper, serving := k.mainPID(), k.status().PID
 	load := k.drive()
-	for range count(2, 10) {
+	for range count.Of(2, 10) {
 		k.handover("upgrade", "--keeper", "my-service")
 	}
 	if pid := k.status().PID; pid != serving {
@@ -213,6 +222,7 @@ func TestKeeperReplacedInPlaceStaysTheMainProcess(t *testing.T) {
 }
 
 func TestBadBuildFailsTheReloadAndNothingElse(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	keeper, serving := k.mainPID(), k.status().PID
@@ -240,6 +250,7 @@ func TestBadBuildFailsTheReloadAndNothingElse(t *testing.T) {
 
 // What is executed then lies in the directory that StateDirectory= makes.
 func TestRollbackUnderSystemdStartsTheBuildBefore(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	first := k.status().Keeper.Running
@@ -261,6 +272,7 @@ func TestRollbackUnderSystemdStartsTheBuildBefore(t *testing.T) {
 
 // A second request to end would shorten the time that they have to 5 seconds.
 func TestStopOfTheUnitAnswersRequestsInFlight(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	answer := k.ask("/slow?ms=8000&id=long")
@@ -273,8 +285,9 @@ func TestStopOfTheUnitAnswersRequestsInFlight(t *testing.T) {
 
 // systemd holds the end of the reload, which it cuts short itself, against the unit.
 func TestStopDuringAReloadEndsBothGenerations(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
-	for range count(2, 10) {
+	for range count.Of(2, 10) {
 		k.start()
 		answer := k.ask("/slow?ms=8000&id=long")
 		reload := k.beginReload()
@@ -302,6 +315,7 @@ func (k *kept) expectNothingLeft() {
 }
 
 func TestStopByTheCommandLineIsForGood(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.start()
 	mark := k.journal.mark()
@@ -314,6 +328,7 @@ func TestStopByTheCommandLineIsForGood(t *testing.T) {
 }
 
 func TestSocketOfSystemdOutlivesTheKeeper(t *testing.T) {
+	t.Parallel()
 	k := boot(t).installKept("")
 	k.run("systemctl", "start", socket)
 	for range 2 {

@@ -37,9 +37,11 @@ const (
 type machine struct {
 	t       *testing.T
 	booted  *exec.Cmd
-	console bytes.Buffer // what booting had to say; to be read when it has ended
-	root    string       // its files, as they are seen from here
-	journal *journal
+	ended   context.Context // when booted has
+	notify  string          // where it says that it is up
+	console bytes.Buffer    // what booting had to say; to be read when it has ended
+	root    string          // its files, as they are seen from here
+	journal *journal        // of this boot
 
 	whenEnded []func() // waits for what ends with the machine
 }
@@ -47,29 +49,48 @@ type machine struct {
 // boot boots a machine and waits until it is up. It ends with the test, or with this process.
 func boot(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{t: t}
-	ready := listenForReady(t)
+	m := &machine{t: t, notify: filepath.Join(t.TempDir(), "notify")}
+	ready := m.listenForReady()
 	m.booted = exec.Command(script, "boot", tree(t))
-	m.booted.Env = append(os.Environ(), "NOTIFY_SOCKET="+ready.LocalAddr().String())
+	m.booted.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.notify)
 	m.booted.Stdout, m.booted.Stderr = &m.console, &m.console
 	m.booted.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	ended, err := startAndReap(m.booted)
-	if err != nil {
+	var err error
+	if m.ended, err = startAndReap(m.booted); err != nil {
 		t.Fatalf("boot: %v", err)
 	}
 	t.Cleanup(func() {
-		m.kill(ended)
+		m.kill()
 		for _, wait := range m.whenEnded {
 			wait()
 		}
 	})
-	if err := awaitReady(ended, ready); err != nil {
-		t.Fatalf("boot: %v", err)
+	m.awaitUp(ready)
+	return m
+}
+
+// reboot has systemd end everything and the kernel begin anew: processes, sockets and what lies in /run and /tmp are gone then, and other
+// files are as they were written.
+func (m *machine) reboot() {
+	m.t.Helper()
+	// At its end systemd stops every process for a moment, and nsenter then stops itself until it is told to go on. So whatever
+	// was started by it from here has to end before.
+	m.run("pkill", "journalctl")
+	m.journal.close()
+	ready := m.listenForReady()
+	m.run("systemctl", "--no-block", "reboot")
+	m.awaitUp(ready)
+}
+
+// awaitUp waits until systemd is up, and follows its journal.
+func (m *machine) awaitUp(ready *net.UnixConn) {
+	m.t.Helper()
+	if err := awaitReady(m.ended, ready); err != nil {
+		m.t.Fatalf("boot: %v", err)
 	}
 	m.root = fmt.Sprintf("/proc/%d/root", m.init())
-	m.journal = follow(t, m.command(context.Background(), "journalctl", "--follow", "--lines=all", "--output=json"))
+	m.journal = follow(m.t, m.command(context.Background(), "journalctl", "--follow", "--boot", "--lines=all", "--output=json"))
 	m.whenEnded = append(m.whenEnded, m.journal.close)
-	return m
 }
 
 // startAndReap starts cmd from a thread that lives as long as the process does: the death signal is that of a thread's end.
@@ -90,11 +111,12 @@ func startAndReap(cmd *exec.Cmd) (ended context.Context, err error) {
 	return ended, <-started
 }
 
-func listenForReady(t *testing.T) *net.UnixConn {
-	t.Helper()
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(t.TempDir(), "notify")})
+func (m *machine) listenForReady() *net.UnixConn {
+	m.t.Helper()
+	_ = os.Remove(m.notify) // of the boot before
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: m.notify})
 	if err != nil {
-		t.Fatalf("boot: %v", err)
+		m.t.Fatalf("boot: %v", err)
 	}
 	return c
 }
@@ -118,18 +140,24 @@ func awaitReady(ended context.Context, c *net.UnixConn) error {
 	}
 }
 
-// init returns the pid that the machine's process 1 has here, 0 once it is gone.
+// init returns the pid that the machine's process 1 has here, 0 once it is gone: it is the only child of the process that made its
+// namespaces, which is the only child of booted.
 func (m *machine) init() int {
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", m.booted.Process.Pid))
-	if err != nil {
-		return 0
+	pid := m.booted.Process.Pid
+	for range 2 {
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+		if err != nil {
+			return 0
+		}
+		if pid, _ = strconv.Atoi(strings.TrimSpace(string(children))); pid == 0 {
+			return 0
+		}
 	}
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(children)))
 	return pid
 }
 
 // kill ends the machine by its process 1, which the kernel lets go only after every other has gone.
-func (m *machine) kill(ended context.Context) {
+func (m *machine) kill() {
 	m.t.Helper()
 	if pid := m.init(); pid > 0 {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -139,7 +167,7 @@ func (m *machine) kill(ended context.Context) {
 	timer := time.NewTimer(killTimeout)
 	defer timer.Stop()
 	select {
-	case <-ended.Done():
+	case <-m.ended.Done():
 	case <-timer.C:
 		m.t.Errorf("the machine does not end: pid %d", m.booted.Process.Pid)
 		return

@@ -5,7 +5,6 @@ package systemd
 import (
 	"bufio"
 	"context"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -174,12 +173,4 @@ func (s *service) stop() {
 		return
 	}
 	s.journal.await(mark, "ended", contains("service ended"), eventTimeout)
-}
-
-// count is how often what is repeated is repeated: few times, or all with HANDOVER_COUNT=full.
-func count(few, all int) int {
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		return all
-	}
-	return few
 }

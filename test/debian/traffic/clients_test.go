@@ -26,13 +26,13 @@ func TestCurlLosesNothing(t *testing.T) {
 		args     func(*service) []string
 	}{
 		"HTTP/2 over TLS": {
-			nil, 1, 300, 100, func(s *service) string { return "https://" + s.secure },
+			nil, 1, 300, 100, func(s *service) string { return "https://" + s.Secure },
 			func(s *service) []string {
-				return []string{"--http2", "--cacert", s.roots, "--parallel", "--parallel-max", "10"}
+				return []string{"--http2", "--cacert", s.Roots, "--parallel", "--parallel-max", "10"}
 			},
 		},
 		"HTTP/2 with prior knowledge": {
-			[]string{"H2C=1"}, 6, 1, 700, func(s *service) string { return "http://" + s.plain },
+			[]string{"H2C=1"}, 6, 1, 700, func(s *service) string { return "http://" + s.Plain },
 			func(*service) []string { return []string{"--http2-prior-knowledge"} },
 		},
 	} {
@@ -67,9 +67,9 @@ func TestH2loadLosesNothing(t *testing.T) {
 		says string
 		base func(*service) string
 	}{
-		"HTTP/2 over TLS":             {nil, "h2", func(s *service) string { return "https://" + s.secure }},
-		"HTTP/2 with prior knowledge": {[]string{"H2C=1"}, "h2c", func(s *service) string { return "http://" + s.plain }},
-		"HTTP/1.1 over TLS":           {[]string{"H2C=1"}, "http/1.1", func(s *service) string { return "https://" + s.secure }},
+		"HTTP/2 over TLS":             {nil, "h2", func(s *service) string { return "https://" + s.Secure }},
+		"HTTP/2 with prior knowledge": {[]string{"H2C=1"}, "h2c", func(s *service) string { return "http://" + s.Plain }},
+		"HTTP/1.1 over TLS":           {[]string{"H2C=1"}, "http/1.1", func(s *service) string { return "https://" + s.Secure }},
 	} {
 		t.Run(name, func(t *testing.T) { // one at a time: each keeps every processor busy
 			s := start(t, protocol.env...)
@@ -102,7 +102,7 @@ func TestOpenSSLResumesAcrossTenUpgrades(t *testing.T) {
 	request := "GET /?id=1 HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n"
 	connect := func(version string, more ...string) string {
 		t.Helper()
-		out, _ := s.client(request, "openssl", append([]string{"s_client", "-connect", s.secure, "-CAfile", s.roots, version, "-ign_eof"}, more...)...)
+		out, _ := s.client(request, "openssl", append([]string{"s_client", "-connect", s.Secure, "-CAfile", s.Roots, version, "-ign_eof"}, more...)...)
 		return out
 	}
 	dir := t.TempDir()

@@ -5,53 +5,26 @@ package traffic
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/secured"
 )
 
 // patience bounds every run of a client: none comes near it unless something is lost.
 const patience = time.Minute
 
-// service is one that speaks unencrypted HTTP/2 at one address, and HTTP/2 over TLS at another.
+// service is one whose clients are commands. Without TLS it speaks HTTP/2 if env says so.
 type service struct {
-	*handovertest.Running
-	t             *testing.T
-	plain, secure string // addresses
-	roots         string // a file
+	*secured.Service
+	t *testing.T
 }
 
 func start(t *testing.T, env ...string) *service {
 	t.Helper()
-	s := &service{t: t, plain: handovertest.FreeAddress(t), secure: handovertest.FreeAddress(t)}
-	certFile, keyFile := certificate(t)
-	s.roots = certFile
-	s.Running = handovertest.Start(t, handovertest.Service{
-		Path: handovertest.Build(t, "../../service"), Address: s.plain, Network: "tcp",
-		Env: append([]string{
-			"ADDR=" + s.plain + ",tls:" + s.secure, "TLS_CERT=" + certFile, "TLS_KEY=" + keyFile, "HANDOVER_PROBATION=20ms",
-			"HANDOVER_DRAIN_TIMEOUT=1m",
-		}, env...),
-	})
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(s.Output(50))
-		}
-	})
-	return s
+	return &service{secured.Start(t, env...), t}
 }
 
 // client runs a command while the service is upgraded again and again, and returns what it said and how many upgrades there
@@ -82,36 +55,4 @@ func (s *service) client(input string, name string, args ...string) (output stri
 			upgrades++
 		}
 	}
-}
-
-// certificate makes a pair for the loopback address.
-func certificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "service"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
 }

@@ -128,7 +128,7 @@ func (c *crowd) answered(z *cage, clients ...*client) {
 		}
 	}
 	c.mu.Unlock()
-	z.eventually("everybody answered", func() (any, bool) {
+	z.Eventually("everybody answered", func() (any, bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for _, one := range clients {

@@ -73,6 +73,10 @@ func newSequence(t *testing.T, address string) *sequence {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// After a build that hung, all that has waited for it is answered at once, as much as a buffer of the usual size holds.
+	if err := conn.(*net.UDPConn).SetReadBuffer(1 << 20); err != nil {
+		t.Fatal(err)
+	}
 	s := &sequence{t: t, conn: conn, answers: map[int]int{}}
 	s.hearing.Go(s.hear)
 	t.Cleanup(func() {

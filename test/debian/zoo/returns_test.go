@@ -9,15 +9,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/count"
 )
 
 // returns is how many bad builds a test under load takes back.
-func returns() int {
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		return 10
-	}
-	return 2
-}
+func returns() int { return count.Of(2, 10) }
 
 // probation is a handover on probation: no bad build passes it, as it would last for ten minutes.
 type probation struct {
@@ -35,7 +32,7 @@ var long = []string{"--probation", "10m"}
 func (z *cage) prove(c *crowd, flags ...string) *probation {
 	z.t.Helper()
 	p := &probation{z: z, incumbent: z.PID(), ended: make(chan outcome, 1)}
-	serves := z.says(proving)
+	serves := z.WatchFor(proving)
 	c.inside.Go(func() {
 		o, err := z.upgrade(z.ctx, flags...)
 		if err != nil {
@@ -43,7 +40,7 @@ func (z *cage) prove(c *crowd, flags ...string) *probation {
 		}
 		p.ended <- o
 	})
-	z.line(serves)
+	z.Line(serves)
 	if p.successor = z.PID(); p.successor == p.incumbent {
 		z.t.Fatalf("process %d answers, want a successor", p.successor)
 	}
@@ -76,7 +73,7 @@ func (p *probation) resumed() (lost int) {
 // holds waits until a process has the connections of all newcomers.
 func (p *probation) holds(pid int) {
 	p.z.t.Helper()
-	p.z.eventually(fmt.Sprintf("process %d with the newcomers' connections", pid), func() (any, bool) {
+	p.z.Eventually(fmt.Sprintf("process %d with the newcomers' connections", pid), func() (any, bool) {
 		clients, unix := p.z.accepted(pid)
 		for one, s := range p.newcomers {
 			if s.unix() {
@@ -153,13 +150,13 @@ func loses(t *testing.T, die func(z *cage, successor int)) {
 		<-counted.C
 		before := len(c.lost())
 		z.Signal(p.successor, syscall.SIGSTOP)
-		z.eventually("a successor that stands still", func() (any, bool) { return nil, stopped(t, p.successor) })
+		z.Eventually("a successor that stands still", func() (any, bool) { return nil, stopped(t, p.successor) })
 		p.holds(p.successor)
 		clients, unix := z.accepted(p.successor)
 		have := owners(t, clients)
 		die(z, p.successor)
 		said := p.resumed()
-		z.eventually("the newcomers' connections ended", func() (any, bool) {
+		z.Eventually("the newcomers' connections ended", func() (any, bool) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			for one := range p.newcomers {

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,7 +38,7 @@ const (
 
 // cage is a zoo under test, and its keeper.
 type cage struct {
-	*handovertest.Running
+	*rig.Run
 	t   *testing.T
 	ctx context.Context
 	end context.CancelFunc // kills every client
@@ -54,15 +56,11 @@ func start(t *testing.T, flags ...string) *cage {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	zoo := built(t, "github.com/handover-go/handover/examples/zoo")
-	z := &cage{t: t, ctx: ctx, end: cancel, cli: built(t, "github.com/handover-go/handover/host/cmd/handover")}
+	z := &cage{Run: rig.New(t, rig.Patience{Test: patience, Line: soon}), t: t, ctx: ctx, end: cancel, cli: built(t, "github.com/handover-go/handover/host/cmd/handover")}
 	for _, address := range []*string{&z.http, &z.https, &z.grpc, &z.tcp, &z.udp, &z.control} {
 		*address = handovertest.FreeAddress(t)
 	}
-	dir, err := os.MkdirTemp("", "zoo-") // the path of a socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := control.Dir(t)
 	z.dir, z.unix = filepath.Join(dir, "run"), filepath.Join(dir, "lines")
 	alone := handovertest.FreeAddress(t)
 	handovertest.Start(t, handovertest.Service{
@@ -70,7 +68,7 @@ func start(t *testing.T, flags ...string) *cage {
 		Who: func(ctx context.Context) (int, error) { return inhabitant(ctx, alone) },
 	})
 	args := append([]string{"run", "--name", "zoo", "--state-dir", filepath.Join(dir, "state"), "--drain-timeout", "1m"}, flags...)
-	z.Running = handovertest.Start(t, handovertest.Service{
+	z.Start(handovertest.Service{
 		Path: z.cli, Address: z.http, Env: []string{"HANDOVER_RUNTIME_DIR=" + z.dir},
 		Args:        append(args, "--", zoo, "-http", z.http, "-https", z.https, "-grpc", z.grpc, "-tcp", z.tcp, "-udp", z.udp, "-unix", z.unix),
 		Who:         func(ctx context.Context) (int, error) { return inhabitant(ctx, z.http) },
@@ -113,47 +111,10 @@ func (z *cage) upgrade(ctx context.Context, flags ...string) (o outcome, err err
 	return o, nil
 }
 
-// line waits for the line of a watch.
-func (z *cage) line(w *handovertest.Watch) string {
-	z.t.Helper()
-	ctx, cancel := context.WithTimeout(z.ctx, soon)
-	defer cancel()
-	line, err := w.Line(ctx)
-	if err != nil {
-		z.t.Fatalf("%v\n%s", err, z.Output(80))
-	}
-	return line
-}
-
-// says watches for a line of output.
-func (z *cage) says(text string) *handovertest.Watch {
-	return z.Watch(func(line string) bool { return strings.Contains(line, text) })
-}
-
-// eventually waits for what no event tells of.
-func (z *cage) eventually(what string, holds func() (seen any, ok bool)) {
-	z.t.Helper()
-	look := time.NewTicker(5 * time.Millisecond)
-	defer look.Stop()
-	deadline := time.NewTimer(soon)
-	defer deadline.Stop()
-	for {
-		seen, ok := holds()
-		if ok {
-			return
-		}
-		select {
-		case <-look.C:
-		case <-deadline.C:
-			z.t.Fatalf("%v, want %s\n%s", seen, what, z.Output(80))
-		}
-	}
-}
-
 // alone waits until the generation that serves is alone with its keeper.
 func (z *cage) alone() {
 	z.t.Helper()
-	z.eventually("a keeper and one generation", func() (any, bool) {
+	z.Eventually("a keeper and one generation", func() (any, bool) {
 		family := z.Family()
 		return family, len(family) == 2
 	})

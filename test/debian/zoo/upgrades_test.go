@@ -4,19 +4,15 @@ package zoo
 
 import (
 	"context"
-	"os"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/count"
 )
 
 // upgrades is how many handovers a test under load does.
-func upgrades() int {
-	if os.Getenv("HANDOVER_COUNT") == "full" {
-		return 200
-	}
-	return 50
-}
+func upgrades() int { return count.Of(50, 200) }
 
 // everybody has clients of every kind join, and waits until each has been answered.
 func (z *cage) everybody() (*crowd, *wrk, *datagrams) {
@@ -37,14 +33,14 @@ func TestFiftyUpgradesOfTheZooLoseNothing(t *testing.T) {
 	c, w, d := z.everybody()
 	first, began := z.PID(), time.Now()
 	for i := range upgrades() {
-		knows := z.says(succeeded)
+		knows := z.WatchFor(succeeded)
 		ctx, cancel := context.WithTimeout(z.ctx, soon)
 		o, err := z.upgrade(ctx)
 		cancel()
 		if err != nil || o.code != 0 || o.Outcome != "final" || o.Generation != i+2 {
 			t.Fatalf("upgrade %d: %+v, %v, want it final", i+1, o, err)
 		}
-		z.line(knows) // until then the successor says that a handover is under way
+		z.Line(knows) // until then the successor says that a handover is under way
 		if lost := c.lost(); len(lost) > 0 {
 			t.Fatalf("in upgrade %d: %v\n%s", i+1, lost, z.Output(80))
 		}

@@ -43,7 +43,7 @@ func (z *cage) wrk() *wrk {
 			<-w.ended
 		}
 	})
-	z.eventually("wrk connected", func() (any, bool) {
+	z.Eventually("wrk connected", func() (any, bool) {
 		w.has = w.connections()
 		return w.has, len(w.has) == wrkConnections
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"testing"
 	"time"
 
 	"github.com/handover-go/handover/internal/peer"
@@ -52,6 +53,17 @@ func Dial(path string, patience time.Duration) (*wire.Link, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return Greet(c.(*net.UnixConn))
+}
+
+// Dir returns a directory for takeover sockets, whose path is short enough for them: 108 bytes in unix(7), with the name.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "run-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // Greet makes the link of a control client of a connection, which it owns.

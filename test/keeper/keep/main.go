@@ -17,10 +17,12 @@ import (
 )
 
 func main() {
+	keeper.Become()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("build", "keeper", "from", os.Getpid()))
 	config := keeper.Config{}
 	flag.StringVar(&config.Name, "name", "", "")
 	flag.StringVar(&config.StateDir, "state", "", "")
+	flag.StringVar(&config.Output, "output", "", "")
 	flag.StringVar(&config.Health.Path, "health", "", "")
 	flag.DurationVar(&config.Health.Interval, "interval", 0, "")
 	flag.DurationVar(&config.Health.Timeout, "timeout", 0, "")
@@ -30,6 +32,11 @@ func main() {
 	flag.Func("listen", "", func(address string) error {
 		config.Listen = append(config.Listen, address)
 		return nil
+	})
+	flag.Func("limit", "", func(text string) error {
+		l, err := keeper.ParseLimit(text)
+		config.Limits = append(config.Limits, l)
+		return err
 	})
 	flag.Parse()
 	if flag.NArg() > 0 {
