@@ -182,7 +182,7 @@ func transcript(from io.Reader, answers int) (string, error) {
 // answered. Guard: conn.waits, "c.point.Stands(room)".
 func TestHalfARecordStaysWithWhoBeganToRead(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := start(t, "TELLS_IDLE=1")
 	before := s.PID()
 	const ask = "GET /?id=1 HTTP/1.1\r\nHost: service\r\n\r\n"
 	const unread = "POST /?id=1 HTTP/1.1\r\nHost: service\r\nContent-Length: 4\r\n\r\nbody"
@@ -206,10 +206,10 @@ func TestHalfARecordStaysWithWhoBeganToRead(t *testing.T) {
 		"a whole one behind it":           {waits + ask, 2, len(waits), func(b []byte) int { return len(b) }},
 	} {
 		v := s.visit()
-		v.IsOf(before)
+		v.rests(s, before)
 		sealed := v.records(r.text, r.record)
 		cut := r.before(sealed)
-		v.sends(sealed[:cut])
+		v.begins(s, sealed[:cut])
 		all = append(all, half{of, v, r, sealed[cut:]})
 	}
 	after := s.Next()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // visitor is one connection of TLS, used by one goroutine.
@@ -80,4 +81,28 @@ func (v *visitor) client(pid int) string {
 		v.T.Fatalf("answered %q; want process %d", body, pid)
 	}
 	return strings.TrimSpace(rest)
+}
+
+// rests has that process, of a service that tells what is idle, answer, and returns when net/http waits for the next request: before, it reads ahead.
+func (v *visitor) rests(s *service, pid int) {
+	v.T.Helper()
+	idle := s.Watch(func(line string) bool {
+		return journal.Says(`msg="connection idle"`, journal.By(pid))(line) && journal.Attribute(line, "client") == v.LocalAddr().String()
+	})
+	v.IsOf(pid)
+	s.Line(idle, "it is not idle")
+}
+
+// begins sends bytes as they are, and returns when the service has begun to read them.
+func (v *visitor) begins(s *service, sealed []byte) {
+	v.T.Helper()
+	v.sends(sealed)
+	s.Eventually("that they are there", func() (any, bool) {
+		own, _ := v.Sockets()
+		return own, own.Sending == 0
+	})
+	s.Eventually("that the service reads", func() (any, bool) {
+		_, its := v.Sockets()
+		return its, its.Receiving < len(sealed)
+	})
 }

@@ -208,7 +208,8 @@ func move(moment string) error {
 	return os.Remove(path)
 }
 
-// configure sets what the environment says: durations of an http.Server, unencrypted HTTP/2, and hooks.
+// configure sets what the environment says: durations of an http.Server, unencrypted HTTP/2, hooks, and, with $TELLS_IDLE, a line for each connection
+// when net/http waits for its next request.
 func configure(srv *http.Server) {
 	for name, d := range map[string]*time.Duration{
 		"READ_HEADER_TIMEOUT": &srv.ReadHeaderTimeout, "READ_TIMEOUT": &srv.ReadTimeout, "IDLE_TIMEOUT": &srv.IdleTimeout,
@@ -222,6 +223,13 @@ func configure(srv *http.Server) {
 	}
 	if os.Getenv("HOOKS") != "" {
 		traffic.Hook(srv)
+	}
+	if os.Getenv("TELLS_IDLE") != "" {
+		srv.ConnState = func(c net.Conn, s http.ConnState) {
+			if s == http.StateIdle {
+				slog.Info("connection idle", "client", c.RemoteAddr().String())
+			}
+		}
 	}
 }
 

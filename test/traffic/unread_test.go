@@ -8,9 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +81,10 @@ func TestMegabyteUnreadOnHTTP2OutlivesItsServer(t *testing.T) {
 			stream := openLong(c, fits)
 			c.holds(megabyte)
 			s.Next()
-			until(t, "the server does not end its half", func() bool { return c.serverState() == stateFinWait1 })
+			until(t, "the server does not end its half", func() bool {
+				_, its := c.Sockets()
+				return its.State == stateFinWait1
+			})
 			t.Logf("%d bytes are unread", c.holds(megabyte))
 			stream.readsLong(fits)
 			s.AwaitExit(first)
@@ -264,66 +264,9 @@ func (c conn) holds(n int) (unread int) {
 
 func (c conn) unread() int {
 	c.T.Helper()
-	n := 0
-	for _, s := range c.sockets() {
-		if s.server {
-			n += s.sending
-		} else {
-			n += s.receiving
-		}
-	}
-	return n
+	own, its := c.Sockets()
+	return its.Sending + own.Receiving
 }
 
 // stateFinWait1 is TCP_FIN_WAIT1 in include/net/tcp_states.h.
 const stateFinWait1 = 4
-
-// serverState is the state of the service's socket, 0 when it is gone.
-func (c conn) serverState() int {
-	c.T.Helper()
-	for _, s := range c.sockets() {
-		if s.server {
-			return s.state
-		}
-	}
-	return 0
-}
-
-// kernelSocket is one end of a connection, as proc_net(5) has it.
-type kernelSocket struct {
-	server             bool
-	state              int
-	sending, receiving int // bytes that the other end has not acknowledged; that the program has not read
-}
-
-func (c conn) sockets() (both []kernelSocket) {
-	c.T.Helper()
-	table, err := os.ReadFile("/proc/net/tcp")
-	if err != nil {
-		c.T.Fatal(err)
-	}
-	own, its := c.LocalAddr().(*net.TCPAddr).Port, c.RemoteAddr().(*net.TCPAddr).Port
-	for line := range strings.Lines(string(table)) {
-		var slot, here, there, state, queues string
-		if _, err := fmt.Sscan(line, &slot, &here, &there, &state, &queues); err != nil {
-			continue
-		}
-		from, to := portOf(here), portOf(there)
-		if !(from == own && to == its || from == its && to == own) {
-			continue
-		}
-		sending, receiving, _ := strings.Cut(queues, ":")
-		both = append(both, kernelSocket{from == its, hex(state), hex(sending), hex(receiving)})
-	}
-	return both
-}
-
-func portOf(endpoint string) int {
-	_, port, _ := strings.Cut(endpoint, ":")
-	return hex(port)
-}
-
-func hex(text string) int {
-	n, _ := strconv.ParseUint(text, 16, 64)
-	return int(n)
-}
