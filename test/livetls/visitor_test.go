@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/handover-go/handover/test/internal/client"
 	"github.com/handover-go/handover/test/internal/journal"
@@ -66,6 +67,7 @@ func (v *visitor) records(text string, size int) []byte {
 // sends sends bytes as they are.
 func (v *visitor) sends(sealed []byte) {
 	v.T.Helper()
+	v.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := v.below.Conn.Write(sealed); err != nil {
 		v.T.Fatalf("send: %v", err)
 	}

@@ -21,28 +21,29 @@ func (c *Conn) Sockets() (own, its Socket) {
 	if err != nil {
 		c.T.Fatal(err)
 	}
-	client, server := c.LocalAddr().(*net.TCPAddr).Port, c.RemoteAddr().(*net.TCPAddr).Port
+	client, server := port(c.LocalAddr()), port(c.RemoteAddr())
 	for line := range strings.Lines(string(table)) {
-		var slot, here, there, state, queues string
-		if _, err := fmt.Sscan(line, &slot, &here, &there, &state, &queues); err != nil {
+		if !strings.Contains(line, client) || !strings.Contains(line, server) {
+			continue // there may be ten thousand of others
+		}
+		words := strings.Fields(line)
+		if len(words) < 5 {
 			continue
 		}
-		sending, receiving, _ := strings.Cut(queues, ":")
-		s := Socket{hex(state), hex(sending), hex(receiving)}
-		switch from, to := portOf(here), portOf(there); {
-		case from == client && to == server:
+		sending, receiving, _ := strings.Cut(words[4], ":")
+		s := Socket{hex(words[3]), hex(sending), hex(receiving)}
+		switch from, to := words[1], words[2]; {
+		case strings.HasSuffix(from, client) && strings.HasSuffix(to, server):
 			own = s
-		case from == server && to == client:
+		case strings.HasSuffix(from, server) && strings.HasSuffix(to, client):
 			its = s
 		}
 	}
 	return own, its
 }
 
-func portOf(endpoint string) int {
-	_, port, _ := strings.Cut(endpoint, ":")
-	return hex(port)
-}
+// port is how the table ends an address.
+func port(a net.Addr) string { return fmt.Sprintf(":%04X", a.(*net.TCPAddr).Port) }
 
 func hex(text string) int {
 	n, _ := strconv.ParseUint(text, 16, 64)
