@@ -221,3 +221,29 @@ func TestHooksOfTheSwitchAreAwaitedByAnAgentThatLeaves(t *testing.T) {
 		t.Errorf("it has left, %v; the hook has ended: %t", err, ended)
 	}
 }
+
+// TestHandoverIsHeldFromItsBeginning: where the disk or a processor is slow, what comes between the word that probation has begun and the first look at a
+// check may take longer than probation. It fails if prove waits for probation.
+func TestHandoverIsHeldFromItsBeginning(t *testing.T) {
+	sc := newScene(t, Config{})
+	f := sc.answers("waits", wire.Living{Dir: sc.one.Dir}) // for ever, before the commit
+	sc.must(sc.store.Activate(sc.one.ID))
+	sc.runs()
+	limit, enough := context.WithTimeout(t.Context(), 10*time.Second)
+	defer enough()
+	sc.must(sc.s.Serves(limit))
+	_, err := sc.s.Upgrade(limit, Wish{Release: "2.0.0"})
+	sc.must(err)
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for len(f.Votes()) == 0 {
+		select {
+		case <-again.C:
+		case <-limit.Done():
+			t.Fatal("nobody votes")
+		}
+	}
+	if v := f.Votes()[0]; v.Verdict != wire.VoteHold {
+		t.Errorf("voted: %+v", v)
+	}
+}

@@ -54,7 +54,7 @@ func (u *upgrade) handedOver(ctx context.Context, result service.Result, err err
 	}
 }
 
-// prove watches a handover, and votes while the successor is on probation: hold until each check has passed, and as long as it is
+// prove watches a handover, and votes: hold from its beginning until the successor, on probation, has passed each check, and as long as it is
 // paused; fail as soon as the judge says so. Hooks of the switch run beside it, and beside what follows: a final build is watched at once.
 func (u *upgrade) prove(ctx context.Context, c *service.Client, handOver func(watch func(service.State)) (service.Result, error)) (service.Result, error) {
 	trial, cancel := context.WithCancel(ctx)
@@ -62,8 +62,12 @@ func (u *upgrade) prove(ctx context.Context, c *service.Client, handOver func(wa
 	defer voting.Wait()
 	defer cancel()
 	var once sync.Once
+	var held time.Time
 	return handOver(func(state service.State) {
 		u.s.look()
+		if held.IsZero() { // probation may be shorter than it takes to record that it has begun, and to look
+			held = u.hold(c)
+		}
 		if state.State != "probation" {
 			return
 		}
@@ -71,23 +75,17 @@ func (u *upgrade) prove(ctx context.Context, c *service.Client, handOver func(wa
 			if err := u.step("proving", "", nil); err != nil {
 				u.s.log.Error("a step is not on record", "error", err)
 			}
-			voting.Go(func() { u.vote(trial, c) })
+			voting.Go(func() { u.vote(trial, c, held) })
 			u.callBeside(ctx, Switched)
 		})
 	})
 }
 
-// vote says what is thought of the successor, until ctx ends.
-func (u *upgrade) vote(ctx context.Context, c *service.Client) {
-	say := func(verdict, reason string) {
-		if err := c.Vote(verdict, reason); err != nil {
-			u.s.log.Warn("a vote is not heard", "verdict", verdict, "error", err)
-		}
-	}
+// vote says what is thought of the successor, until ctx ends. held is when a hold was said last; zero: it is not held.
+func (u *upgrade) vote(ctx context.Context, c *service.Client, held time.Time) {
 	t := u.s.newTrial(u.baseline, u.to)
 	look := time.NewTicker(proveInterval)
 	defer look.Stop()
-	var held time.Time // when it was said last; zero: it is not held
 	for {
 		verdict := t.look(ctx)
 		u.evidence(verdict)
@@ -97,29 +95,40 @@ func (u *upgrade) vote(ctx context.Context, c *service.Client) {
 			return
 		case verdict.Decision == judge.Fail:
 			u.reason(verdict.Reason)
-			say("fail", verdict.Reason)
+			u.say(c, "fail", verdict.Reason)
 			return
 		case hold && time.Since(held) > holdAgain:
-			held = time.Now()
-			say("hold", "the host agent has not seen every check pass, or was told to pause")
+			held = u.hold(c)
 		case !hold && !held.IsZero():
 			held = time.Time{}
-			say("pass", "")
+			u.say(c, "pass", "")
 		}
 		select {
 		case <-look.C:
 		case w := <-u.wishes:
 			switch w.what {
 			case promote:
-				say("promote", "asked by "+w.by)
+				u.say(c, "promote", "asked by "+w.by)
 			case abort:
 				u.reason(abortedBy + w.by)
-				say("fail", abortedBy+w.by)
+				u.say(c, "fail", abortedBy+w.by)
 			}
 			u.obey(w)
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// hold keeps probation from ending, and returns when it was said.
+func (u *upgrade) hold(c *service.Client) time.Time {
+	u.say(c, "hold", "the host agent has not seen every check pass, or was told to pause")
+	return time.Now()
+}
+
+func (u *upgrade) say(c *service.Client, verdict, reason string) {
+	if err := c.Vote(verdict, reason); err != nil {
+		u.s.log.Warn("a vote is not heard", "verdict", verdict, "error", err)
 	}
 }
 

@@ -103,11 +103,14 @@ func (s *Supervisor) beginOnRecord(next journal.Upgrade, again bool) (r journal.
 	return s.journal.Begin(next)
 }
 
-// Decided reports whether an upgrade that has ended says what is to become of its release: it was kept, refused or taken back, it was final, or a person has
-// aborted it. Else something came in between: a source that broke off, a veto, the end of an agent, a keeper that was busy, a build that did not get ready.
+// Decided reports whether an upgrade that has ended says what is to become of its release: it was kept or taken back, it was final, the keeper has refused
+// it, or a person has aborted it. Else something came in between: a source that broke off or had not all of it yet, a host without room, a veto, the end
+// of an agent, a keeper that was busy, a build that did not get ready.
 func Decided(r journal.Upgrade) bool {
-	return slices.Contains([]string{"kept", "returned", "resumed", "refused"}, r.State) || strings.HasPrefix(r.Reason, abortedBy) ||
-		slices.ContainsFunc(r.Steps, func(s journal.Step) bool { return s.State == "baking" })
+	return slices.Contains([]string{"kept", "returned", "resumed"}, r.State) || strings.HasPrefix(r.Reason, abortedBy) ||
+		slices.ContainsFunc(r.Steps, func(s journal.Step) bool {
+			return s.State == "baking" || s.State == "switching" && r.State == "refused"
+		})
 }
 
 // abortedBy begins the reason of an upgrade that a person has aborted.

@@ -113,7 +113,7 @@ func TestReleaseThatIsRefusedChangesNothing(t *testing.T) {
 	}
 }
 
-// TestSourceThatIsWatchedUpgradesByItself once, when its release has changed as a whole.
+// TestSourceThatIsWatchedUpgradesByItself when its release has changed as a whole. That it was refused before says nothing of it. Guard: supervise.Decided.
 func TestSourceThatIsWatchedUpgradesByItself(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -128,10 +128,17 @@ func TestSourceThatIsWatchedUpgradesByItself(t *testing.T) {
 	h.awaits("shop", "running")
 	load := h.drive(address, crowd)
 	h.release("shop", "1.1.0", "")
-	for _, suffix := range []string{".release.json", ".release.json.minisig", ""} { // the program last: until then it does not verify
+	comes := func(suffix string) {
 		must(t, os.Symlink(h.path("ci-releases", "shop-1.1.0"+suffix), h.path("next")))
 		must(t, os.Rename(h.path("next"), h.path("ci-releases", "latest"+suffix)))
 	}
+	comes(".release.json")
+	comes(".release.json.minisig")
+	h.eventually("what has come is refused", func() (any, bool) {
+		s, err := h.client.Service(h.ctx, "shop")
+		return asJSON(s), err == nil && s.Upgrade != nil && s.Upgrade.State == "refused" && strings.Contains(s.Upgrade.Reason, "differs from the manifest")
+	})
+	comes("") // the program
 	h.eventually("version 1.1.0 is kept", func() (any, bool) {
 		s, err := h.client.Service(h.ctx, "shop")
 		return asJSON(s), err == nil && s.Version == "1.1.0" && s.State == "running"
