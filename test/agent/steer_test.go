@@ -127,6 +127,8 @@ func TestSourceThatIsWatchedUpgradesByItself(t *testing.T) {
 	h.start()
 	h.awaits("shop", "running")
 	load := h.drive(address, crowd)
+	next := h.path("ci-releases", "shop-1.1.0")
+	must(t, errors.Join(os.Mkdir(next, 0o755), os.WriteFile(filepath.Join(next, "news"), nil, 0o644))) // in which it differs
 	h.release("shop", "1.1.0", "")
 	comes := func(suffix string) {
 		must(t, os.Symlink(h.path("ci-releases", "shop-1.1.0"+suffix), h.path("next")))
