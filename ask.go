@@ -13,7 +13,7 @@ func (l *life) signalledUpgrade(signal string) {
 	switch {
 	case l.peer != nil && l.attempt == nil && (l.offer != nil || l.state == draining):
 		// A link that is down means that its other end has died or ends: the signal is taken up when this generation serves.
-		l.passedOn = true
+		l.passedTo = l.peer
 		if l.send(&wire.Upgrade{}) {
 			l.log.Info("upgrade signal passed on to the generation that serves", "signal", signal, "pid", l.peer.Process.PID())
 		}
@@ -29,13 +29,21 @@ func (l *life) signalledUpgrade(signal string) {
 // repliedTo is the answer to an upgrade signal that was passed on. If the handover became final meanwhile, and this
 // generation is the incumbent now, the signal meant it.
 func (l *life) repliedTo(m *wire.Reply) {
-	if l.passedOn && m.Error != "" && l.state == serving {
-		l.passedOn = false
+	if l.passedTo != nil && m.Error != "" && l.state == serving {
+		l.passedTo = nil
 		l.signalledUpgrade("passed on and come back")
 		return
 	}
-	l.passedOn = false
+	l.passedTo = nil
 	l.log.Info("upgrade signal answered by the generation that serves", "attempt", m.Attempt, "error", m.Error)
+}
+
+// unanswered takes an upgrade signal up that was passed on to a generation which has ended.
+func (l *life) unanswered(by *peer.Peer) {
+	if l.passedTo != nil && l.passedTo == by {
+		l.passedTo = nil
+		l.signalledUpgrade("passed on to a generation that has ended")
+	}
 }
 
 // askedToUpgrade is an upgrade signal that another generation passed on.

@@ -304,7 +304,7 @@ func (f *follow) turn() {
 	hello.Generation = l.generation
 	l.log.Info("connections follow to another generation", "generation", l.peer.Generation, "open", l.process.sockets.count())
 	l.send(&hello) // the answer says whether it takes connections, see greeted
-	if l.passedOn {
+	if l.passedTo != nil {
 		l.signalledUpgrade("passed on to a generation that had left") // and was not read there
 	}
 }

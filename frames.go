@@ -37,9 +37,11 @@ func (l *life) happened(r peer.Report) {
 		l.raise(endings[r.On], r.Why)
 	case r.On == peer.LinkEnded:
 		r.Peer.Gone = true // it has nothing more to pass on
+		l.unanswered(r.Peer)
 	default:
 		l.log.Info("draining generation is gone", "generation", r.Peer.Generation, "pid", r.Peer.Process.PID(), "how", r.Why)
 		l.drop(r.Peer)
+		l.unanswered(r.Peer)
 	}
 }
 

@@ -39,7 +39,7 @@ type life struct {
 	follow     follow       // connections on their way out
 	doubtful   []arrivals   // their sender could not be told
 	emptying   int          // listeners that are being emptied
-	passedOn   bool         // an upgrade signal, and no answer has come yet
+	passedTo   *peer.Peer   // who has an upgrade signal of this generation, and has not answered yet; nil: nobody
 	returned   bool         // RETURNED was sent
 	unfit      string       // why it asks to be taken back
 	ended      bool         // a person has told this generation to end

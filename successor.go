@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/handover-go/handover/internal/peer"
 	"github.com/handover-go/handover/internal/platform"
@@ -260,9 +261,8 @@ func (l *life) incumbent() {
 	if l.keeper == nil {
 		l.process.door.open(l)
 	}
-	if l.passedOn && !final {
-		l.passedOn = false
-		l.signalledUpgrade("passed on to a generation that died")
+	if !slices.Contains(l.drainers, before) { // else it may answer still
+		l.unanswered(before)
 	}
 }
 

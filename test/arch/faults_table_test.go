@@ -53,8 +53,8 @@ var faultsByPart = []struct {
 		{
 			number: 7,
 			fault:  `The trigger is ignored`,
-			tests:  `TestSignalToADrainingGenerationUpgradesTheService, TestSignalToASuccessorIsAnsweredWithTheNumber, TestUpgradeAnswersTheNumberOfTheOneUnderWay`,
-			guard:  "a signal that crosses FINAL is passed on again: `follow.turn`",
+			tests:  `TestSignalToADrainingGenerationUpgradesTheService, TestSignalToASuccessorIsAnsweredWithTheNumber, TestUpgradeAnswersTheNumberOfTheOneUnderWay, TestSignalThatCrossesFinalIsAnswered`,
+			guard:  "a signal that crosses FINAL is passed on again, or taken up: `follow.turn`, `life.unanswered`",
 		},
 		{
 			number: 8,
