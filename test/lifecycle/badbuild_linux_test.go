@@ -32,7 +32,7 @@ var badBuilds = []badBuild{
 	{"a directory", func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o755)) }, "permission denied"},
 	{"a script without its interpreter", file("#!/no/such/interpreter\n", 0o755), "no such file or directory"},
 	{"exits at once", flawed("exit"), "exit status 1"},
-	{"hangs before it is ready", flawed("hang"), "the successor was not ready in time: nothing came within 2s"},
+	{"hangs before it is ready", flawed("hang"), "the successor was not ready in time: nothing came within 3s"},
 	{"fails its check", flawed("check"), "this build does not feel well"},
 }
 
@@ -43,10 +43,15 @@ func TestBadBuildIsRefusedAndLosesNothing(t *testing.T) {
 	for _, bad := range badBuilds {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, "HANDOVER_READY_TIMEOUT=2s").drive()
+			ready := "HANDOVER_READY_TIMEOUT=20s"
+			if strings.Contains(bad.reason, "not ready in time") { // it is waited out
+				ready = "HANDOVER_READY_TIMEOUT=3s"
+			}
+			r := start(t, ready).drive()
 			incumbent := r.PID()
 			must(t, os.Remove(r.Path()))
 			bad.put(t, r.Path())
+			r.Renew() // as it may have been built only now
 			wantReason(t, r.attempt(), aborted, bad.reason)
 			r.AssertServes(incumbent)
 			r.assertAlone(incumbent)

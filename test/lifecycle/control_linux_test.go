@@ -108,7 +108,9 @@ func TestTakeoverSocketAnswersStatus(t *testing.T) {
 	held.Ask("/?id=held")
 	held.Answer()
 	for generation := 1; generation <= 2; generation++ {
-		c, pid := r.control(), r.PID()
+		pid := r.PID()
+		r.assertTakeoverIs(pid)
+		c := r.control()
 		r.Eventually("a status with one connection", func() (any, bool) {
 			reply, err := c.ask(&wire.Status{})
 			must(t, err)
@@ -127,7 +129,7 @@ func TestTakeoverSocketAnswersStatus(t *testing.T) {
 
 func TestTakeoverSocketUpgrades(t *testing.T) {
 	t.Parallel()
-	r := named(t, "HANDOVER_READY_TIMEOUT=2s").drive()
+	r := named(t, "HANDOVER_READY_TIMEOUT=3s").drive()
 	if reply := r.ask(&wire.Upgrade{}); reply.Outcome != "final" || reply.Attempt != 1 || reply.Error != "" {
 		t.Errorf("reply %+v, want attempt 1 final", reply)
 	}

@@ -77,7 +77,7 @@ func offerAndEnd(link *os.File) error {
 // TestProcessThatJoinsIsTurnedAwayWhileOneThatWasStartedPrepares has two successors at once, of different origin.
 func TestProcessThatJoinsIsTurnedAwayWhileOneThatWasStartedPrepares(t *testing.T) {
 	t.Parallel()
-	r := named(t, "HANDOVER_READY_TIMEOUT=3s").drive()
+	r := named(t, "HANDOVER_READY_TIMEOUT=4s").drive()
 	incumbent, hand, good := r.PID(), r.hand(), rig.Build(t, "")
 	r.Swap(rig.Build(t, "hang"))
 	prepares, outcome := r.WatchFor("to=preparing"), r.outcome()
@@ -94,7 +94,7 @@ func TestProcessThatJoinsIsTurnedAwayWhileOneThatWasStartedPrepares(t *testing.T
 // TestOfTwoThatJoinAtOnceOneSucceeds starts them at the same time: the other is told that a handover is under way.
 func TestOfTwoThatJoinAtOnceOneSucceeds(t *testing.T) {
 	t.Parallel()
-	r := named(t, "HANDOVER_PROBATION=2s").drive()
+	r := named(t, "HANDOVER_PROBATION=3s").drive()
 	before, hand := r.PID(), r.hand()
 	final, turnedAway := r.WatchFor(succeeded), r.WatchFor(ended)
 	starts := exec.CommandContext(r.Ctx, "sh", "-c", `"$0" & "$0" &`, r.Path())

@@ -94,7 +94,7 @@ func TestProcessStartedByHandJoinsAndNothingIsLost(t *testing.T) {
 
 func TestThirdProcessIsTurnedAwayWhileOneJoins(t *testing.T) {
 	t.Parallel()
-	r := named(t, "HANDOVER_READY_TIMEOUT=3s").drive()
+	r := named(t, "HANDOVER_READY_TIMEOUT=4s").drive()
 	incumbent, hand := r.PID(), r.hand()
 	adopts, outcome := r.WatchFor("to=preparing"), r.outcome()
 	hand.start(rig.Build(t, "hang"))

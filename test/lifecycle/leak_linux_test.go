@@ -15,6 +15,7 @@ func TestHandoversLeaveNothingBehind(t *testing.T) {
 	r.upgrades()
 	sameDescriptors, sameGoroutines := r.descriptors(), r.goroutines()
 	for i := range 10 {
+		r.Renew()
 		r.Swap(rig.Build(t, []string{"exit", "check"}[i%2]))
 		if line := r.attempt(); !strings.Contains(line, aborted) {
 			t.Fatalf("%q, want %s", line, aborted)
@@ -25,6 +26,7 @@ func TestHandoversLeaveNothingBehind(t *testing.T) {
 	sameGoroutines()
 	r.Swap(rig.Build(t, ""))
 	r.Upgrade(10)
+	r.Renew()
 	r.assertAlone(r.PID())
 	sameDescriptors()
 	sameGoroutines()
@@ -33,7 +35,7 @@ func TestHandoversLeaveNothingBehind(t *testing.T) {
 // TestResumedHandoversLeaveNothingBehind does so after builds that had to be taken back, dead and alive.
 func TestResumedHandoversLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
-	r := named(t, "HANDOVER_PROBATION=3s")
+	r := named(t, "HANDOVER_PROBATION=10s")
 	sameDescriptors, sameGoroutines := r.descriptors(), r.goroutines()
 	for range 2 {
 		for _, flaw := range []string{"crash", "failing"} {

@@ -101,13 +101,26 @@ func (s *speaker) play(p part) error {
 	}
 }
 
+// judged is what a speaker says of each connection that was captured for it.
+const judged = "has a connection"
+
 // judge gives the same verdict on every connection of a batch.
 func (s *speaker) judge(m *wire.Conns, v wire.Verdict) error {
 	answer := &wire.Verdicts{}
 	for _, c := range m.Conns {
+		fmt.Println(judged)
 		answer.Verdicts = append(answer.Verdicts, wire.ConnVerdict{ID: c.ID, Verdict: v})
 	}
 	return s.link.Send(s.attempt, answer)
+}
+
+// awaitConns waits until it was sent that many connections: what their clients ask now waits for its verdict.
+func (s *speaking) awaitConns(n int) {
+	s.r.t.Helper()
+	s.r.Eventually(itoa(n)+" connections sent to the speaker", func() (any, bool) {
+		said := s.said.String()
+		return said, strings.Count(said, judged) == n
+	})
 }
 
 // goOn has it send what it holds.
@@ -146,6 +159,7 @@ func TestWishToReturnThatCrossesFinalBreaksNothing(t *testing.T) {
 	final, left := r.WatchFor(`msg="handover final"`), r.WatchFor(journal.By(incumbent), "from=draining", "event=drained")
 	s := r.speak("returns at FINAL", 0)
 	r.Line(final)
+	s.awaitConns(1)
 	idle.StaysOpen(100 * time.Millisecond)
 	idle.IsAskedToLeave(incumbent) // the speaker refused it
 	r.Line(left)
@@ -172,6 +186,7 @@ func TestPipelinedOnARefusedConnectionIsAnsweredToTheLast(t *testing.T) {
 	}
 	s := r.speak("returns at FINAL", 0)
 	r.Line(final)
+	s.awaitConns(len(clients))
 	for name, requests := range pipelined {
 		c := clients[name]
 		c.StaysOpen(100 * time.Millisecond) // refused meanwhile
@@ -211,8 +226,7 @@ func TestGenerationThatWasTakenBackKeepsItsNumber(t *testing.T) {
 	r.Swap(rig.Build(t, "failing"))
 	serves, outcome := r.WatchFor(proving), r.outcome()
 	r.begin()
-	second, held := journal.Number(t, r.Line(serves), "pid"), r.dial()
-	held.Ask("/slow?id=held&ms=6000")
+	second, held := journal.Number(t, r.Line(serves), "pid"), r.hold("held")
 	r.get("/?id=fail")
 	wantReason(t, r.Line(outcome), resumed, "background work has no luck")
 	r.assertStatus(1, wire.Drainer{Generation: 2, PID: second})
@@ -223,6 +237,7 @@ func TestGenerationThatWasTakenBackKeepsItsNumber(t *testing.T) {
 		t.Errorf("%q, want generation 3: number 2 was given away", line)
 	}
 	r.assertStatus(3, wire.Drainer{Generation: 2, PID: second})
+	held.Send("!")
 	held.AnswerBy(second)
 }
 

@@ -53,7 +53,7 @@ func TestBuildThatCrashesAfterTheCommitIsTakenBack(t *testing.T) {
 // come back; requests that it had taken are lost when it has drained for as long as it may.
 func TestBuildThatHangsAfterTheCommitIsTakenBack(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_CHECK_TIMEOUT=500ms", "HANDOVER_CHECK_FAILURES=2", "HANDOVER_DRAIN_TIMEOUT=1s").drive()
+	r := start(t, "HANDOVER_PROBATION=4s", "HANDOVER_CHECK_TIMEOUT=1500ms", "HANDOVER_CHECK_FAILURES=2", "HANDOVER_DRAIN_TIMEOUT=5s").drive()
 	incumbent := r.PID()
 	r.Swap(rig.Build(t, "deaf"))
 	serves := r.WatchFor(proving)
@@ -94,7 +94,7 @@ func TestBuildWhoseWorkFailsGivesEverythingBack(t *testing.T) {
 // TestBuildThatCannotStopIsKilledBeforeTheIncumbentResumes has a build that is to be taken back go on with its background work.
 func TestBuildThatCannotStopIsKilledBeforeTheIncumbentResumes(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_FREEZE_TIMEOUT=1s").drive()
+	r := start(t, "HANDOVER_PROBATION=3s", "HANDOVER_FREEZE_TIMEOUT=2s").drive()
 	incumbent := r.PID()
 	r.Swap(rig.Build(t, "stuck"))
 	serves, outcome, killed := r.WatchFor(proving), r.outcome(), r.WatchFor(`msg="the successor is killed"`)

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,12 +28,20 @@ func TestEverySignalOfAStormIsAnswered(t *testing.T) {
 	defer pace.Stop()
 	for range 100 {
 		<-pace.C
-		answer := r.Watch(journal.SaysAny(begun, refused, answeredBy))
-		r.Signal(r.PID(), syscall.SIGUSR2)
+		r.Renew()
+		pid, release := r.pin()
+		says, begins := journal.SaysAny(begun, refused, answeredBy), r.WatchFor(begun)
+		answer := r.Watch(func(line string) bool { return strings.Contains(line, journal.By(pid)) && says(line) })
+		r.Signal(pid, syscall.SIGUSR2)
 		line := r.Line(answer)
+		if strings.Contains(line, answeredBy) && strings.Contains(line, `error=""`) {
+			line = r.Line(begins) // said by whoever serves, before or afterwards: it is not to be taken for what the next signal brings
+		}
+		begins.Forget()
+		release()
 		attempt := journal.Attribute(line, "attempt")
 		switch {
-		case strings.Contains(line, begun), strings.Contains(line, `error=""`): // who passed the signal on may be the first to say so
+		case strings.Contains(line, begun):
 			began[attempt] = true
 		case began[attempt]:
 			answered++
@@ -49,10 +58,20 @@ func TestEverySignalOfAStormIsAnswered(t *testing.T) {
 	}
 }
 
+// pin names who answers clients now, and has it live until release.
+func (r *run) pin() (pid int, release func()) {
+	r.t.Helper()
+	c := r.dial()
+	c.Ask("/events")
+	_, err := fmt.Fscanf(c.Head().Body, "id: 0\ndata: %d\n", &pid)
+	must(r.t, err)
+	return pid, func() { c.Close() }
+}
+
 // TestBurstOfSignalsIsOneHandover sends a hundred upgrade signals at once: the kernel merges those that are not delivered yet.
 func TestBurstOfSignalsIsOneHandover(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_PROBATION=1s").drive()
+	r := start(t, "HANDOVER_PROBATION=3s").drive()
 	pid := r.PID()
 	w := r.outcome()
 	for range 100 {
@@ -88,9 +107,7 @@ func (r *run) awaitLast(handovers int) {
 func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
 	t.Parallel()
 	r := start(t).drive()
-	first, held := r.PID(), r.dial()
-	held.Ask("/slow?id=held&ms=2000")
-	r.get("/")
+	first, held := r.PID(), r.hold("held")
 	r.Upgrade(1)
 	second := r.PID()
 	for _, generation := range []int{3, 4} { // the second time, its link leads to a successor by redirection
@@ -110,6 +127,7 @@ func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
 		}
 		second = r.PID()
 	}
+	held.Send("!")
 	held.AnswerBy(first)
 	r.assertAlone(second)
 	r.Finish()
@@ -118,10 +136,10 @@ func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
 // TestSignalToASuccessorIsAnsweredWithTheNumber sends it one that prepares, one that checks itself, one on probation.
 func TestSignalToASuccessorIsAnsweredWithTheNumber(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ state, flaw string }{{"checking", "unsure"}, {"proving", ""}} {
+	for _, c := range []struct{ state, flaw, stays string }{{"checking", "unsure", "HANDOVER_CHECK_TIMEOUT=3s"}, {"proving", "", "HANDOVER_PROBATION=3s"}} {
 		t.Run(c.state, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, "HANDOVER_PROBATION=1s", "HANDOVER_CHECK_TIMEOUT=1s").drive()
+			r := start(t, c.stays).drive()
 			r.Swap(rig.Build(t, c.flaw))
 			entered, outcome := r.WatchFor("to="+c.state), r.outcome()
 			successor := journal.Number(t, r.begin(), "pid")
@@ -145,7 +163,7 @@ func TestSignalToASuccessorIsAnsweredWithTheNumber(t *testing.T) {
 // TestSignalBeforeRunDoesNotEndASuccessor sends it to one that has called New, and never calls Run.
 func TestSignalBeforeRunDoesNotEndASuccessor(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_READY_TIMEOUT=1s").drive()
+	r := start(t, "HANDOVER_READY_TIMEOUT=3s").drive()
 	incumbent := r.PID()
 	r.Swap(rig.Build(t, "hang"))
 	entered, outcome := r.WatchFor("to=preparing"), r.outcome()

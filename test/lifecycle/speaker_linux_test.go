@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -210,7 +211,25 @@ type speaking struct {
 	r     *run
 	cmd   *exec.Cmd
 	stdin io.Writer
-	said  strings.Builder
+	said  transcript
+}
+
+// transcript is what a process writes, also while it does.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (t *transcript) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(b)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
 }
 
 // speak starts a speaker, as another user if uid is not 0.

@@ -23,7 +23,7 @@ func TestBuildThatSpinsAfterTheCommitIsTakenBack(t *testing.T) {
 			if strings.Contains(c.env, "off") {
 				failures = "HANDOVER_CHECK_FAILURES=1000"
 			}
-			r := start(t, c.env, failures, "GOMAXPROCS=1", "HANDOVER_PROBATION=7s", "HANDOVER_CHECK_TIMEOUT=500ms", "HANDOVER_DRAIN_TIMEOUT=1s")
+			r := start(t, c.env, failures, "GOMAXPROCS=1", "HANDOVER_PROBATION=7s", "HANDOVER_CHECK_TIMEOUT=1500ms", "HANDOVER_DRAIN_TIMEOUT=1s")
 			incumbent, idle := r.PID(), r.dial()
 			idle.IsOf(incumbent)
 			r.Swap(rig.Build(t, "spin"))

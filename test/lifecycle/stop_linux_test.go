@@ -67,7 +67,7 @@ func TestServiceToldToEndSaysWhichOfThePipelinedItAnswers(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	pid, c := r.PID(), r.dial()
-	request := "GET /slow?id=piped&ms=300 HTTP/1.1\r\nHost: service\r\n\r\n"
+	request := "GET /slow?id=piped&ms=1500 HTTP/1.1\r\nHost: service\r\n\r\n"
 	c.Send("%s", request+request+request)
 	r.get("/")
 	r.Signal(pid, syscall.SIGTERM)
@@ -180,7 +180,7 @@ func TestSuccessorToldToEndBeforeTheCommitIsAnAbort(t *testing.T) {
 // TestSuccessorToldToEndOnProbationIsTakenBack loses nothing: connections that it accepted go back to the incumbent.
 func TestSuccessorToldToEndOnProbationIsTakenBack(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_PROBATION=2s").drive()
+	r := start(t, "HANDOVER_PROBATION=3s").drive()
 	incumbent := r.PID()
 	serves, outcome := r.WatchFor(proving), r.outcome()
 	r.begin()
@@ -219,7 +219,9 @@ func endBoth(t *testing.T, order string, stay bool) {
 	r.begin()
 	successor := journal.Number(t, r.Line(serves), "pid")
 	fresh := r.dial()
-	fresh.Ask("/slow?id=fresh&ms=1000")
+	fresh.Ask("/stream?id=fresh&n=10&ms=100")
+	_, err := fresh.Peek(1) // its handler has begun
+	must(t, err)
 	if pid := r.PID(); pid != successor {
 		t.Fatalf("process %d answers, want %d", pid, successor)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/handover-go/handover"
 	"github.com/handover-go/handover/test/internal/client"
@@ -54,8 +55,9 @@ func TestUpgradeAnswersFinalWithWhoServes(t *testing.T) {
 	if !strings.HasPrefix(res.Build, "github.com/handover-go/handover/test/service") {
 		t.Errorf("build %q", res.Build)
 	}
-	if res.Switch <= 0 || res.Ready <= res.Switch || res.Total <= res.Ready {
-		t.Errorf("ready in %s, switch %s, total %s: want each longer than the one before it in switch, ready, total", res.Ready, res.Switch, res.Total)
+	if probation := 100 * time.Millisecond; res.Ready <= 0 || res.Switch <= 0 || res.Total < res.Ready+res.Switch+probation {
+		t.Errorf("ready in %s, switch %s, total %s: want each of some length, and in total those of both and of probation, %s",
+			res.Ready, res.Switch, res.Total, probation)
 	}
 }
 
@@ -76,15 +78,17 @@ func TestUpgradeAnswersAbortedWithTheReason(t *testing.T) {
 
 func TestUpgradeAnswersResumedWithTheReason(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_PROBATION=3s")
+	r := start(t, "HANDOVER_PROBATION=10s")
 	incumbent := r.PID()
-	r.Swap(rig.Build(t, "late"))
+	r.Swap(rig.Build(t, "crash"))
 	serves := r.WatchFor(proving)
 	answer := r.upgradeOn(r.dial(), "")
 	r.Line(serves)
 	lost := r.dial() // a connection that the successor takes with it
 	lost.Ask("/")
 	lost.Answer()
+	lost.StaysOpen(1500 * time.Millisecond) // a sign of life, every half second, tells of it
+	lost.Send("%s", strings.Repeat(client.Request("/"), 9))
 	a := answer()
 	a.want(t, []string{"ErrResumed"}, "exit status 3")
 	if res := a.Result; res.Attempt != 1 || res.Outcome != handover.Resumed || res.Generation != 1 || res.PID != incumbent || res.LostConnections != 1 {
@@ -94,7 +98,7 @@ func TestUpgradeAnswersResumedWithTheReason(t *testing.T) {
 
 func TestUpgradeAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_READY_TIMEOUT=1s")
+	r := start(t, "HANDOVER_READY_TIMEOUT=3s")
 	r.Swap(rig.Build(t, "hang"))
 	began := r.WatchFor(begun)
 	first := r.upgradeOn(r.dial(), "")
@@ -111,7 +115,7 @@ func TestUpgradeAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 // TestUpgradeOnProbationAnswersTheNumberOfTheOneUnderWay asks the successor, which answers new connections by then.
 func TestUpgradeOnProbationAnswersTheNumberOfTheOneUnderWay(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_PROBATION=2s")
+	r := start(t, "HANDOVER_PROBATION=3s")
 	serves, final := r.WatchFor(proving), r.WatchFor(succeeded)
 	r.begin()
 	r.Line(serves)
@@ -156,8 +160,10 @@ func TestUpgradeIsRefusedBeyondMaxDraining(t *testing.T) {
 	if a.Result.Attempt != 0 {
 		t.Errorf("result %+v: no attempt was begun", a.Result)
 	}
+	gone := r.WatchFor(`msg="draining generation is gone"`, " pid="+itoa(first)+" ")
 	stays.Close()
 	r.AwaitExit(first)
+	r.Line(gone)
 	r.upgrades()
 }
 
