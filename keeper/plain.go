@@ -20,7 +20,8 @@ type trial struct {
 	held     time.Time // the vote is to wait, until then at the latest
 	promoted bool      // the vote is not to wait for the end of probation
 	reason   string    // why the process is being ended, while no other lives
-	evidence string    // what the last check said
+	evidence string    // what the last check said that it answered, or else the last one
+	answered bool      // evidence is its own answer
 }
 
 // recallTimeout is how long a generation that was taken back has to end after SIGTERM.
@@ -135,7 +136,8 @@ func (t *trial) examine(k *Keeper, a *attempt) {
 func (t *trial) noteCheck(answered bool, err error) {
 	switch {
 	case answered:
-		t.evidence = fmt.Sprintf("the last check: %v", err)
+		t.evidence, t.answered = fmt.Sprintf("the last check that it answered: %v", err), true
+	case t.answered: // what it says itself is better evidence than others' answers are
 	case err != nil:
 		t.evidence = fmt.Sprintf("no check was answered by it; the last: %v", err)
 	default:

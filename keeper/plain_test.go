@@ -40,6 +40,26 @@ func TestNoticesAreUnderstood(t *testing.T) {
 	}
 }
 
+func TestAnswerOfTheProgramItselfIsTheEvidence(t *testing.T) {
+	check := &trial{}
+	for _, c := range []struct {
+		answered bool
+		err      error
+		want     string
+	}{
+		{false, nil, "all checks were answered by the generation before"},
+		{false, errors.New("late"), "no check was answered by it; the last: late"},
+		{true, errors.New("status 503"), "the last check that it answered: status 503"},
+		{false, nil, "the last check that it answered: status 503"},
+		{false, errors.New("late"), "the last check that it answered: status 503"},
+		{true, errors.New("status 500"), "the last check that it answered: status 500"},
+	} {
+		if check.noteCheck(c.answered, c.err); check.evidence != c.want {
+			t.Errorf("%v, %v: %q, want %q", c.answered, c.err, check.evidence, c.want)
+		}
+	}
+}
+
 func TestAddressesOfTheKernelAreRead(t *testing.T) {
 	for text, want := range map[string]string{
 		"0100007F:1F90":                         "127.0.0.1:8080",

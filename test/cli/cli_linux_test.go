@@ -124,11 +124,12 @@ func (r *run) serves(generation int) {
 
 func TestServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
 	t.Parallel()
+	v2 := rig.Build(t, "", "-ldflags", "-X main.build=v2")
 	r := start(t)
 	r.serves(1)
 	r.want(0, []string{"upgrade"}, `(?m) offering +generation 1 pid \d+`, `(?m) probation +generation 1 pid \d+`, `(?m) final +generation 2 pid \d+ serves, ready .*, switch .*, total `)
 	r.serves(2)
-	r.want(0, []string{"upgrade", "shop", "--binary", rig.Build(t, "", "-ldflags", "-X main.build=v2")}, ` final `)
+	r.want(0, []string{"upgrade", "shop", "--binary", v2}, ` final `)
 	r.serves(3)
 	r.want(0, []string{"rollback", "shop", "-o", "json"}, `"outcome": "final"`, `"generation": 4`)
 	r.serves(4)
@@ -139,10 +140,11 @@ func TestServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
 
 func TestKeptServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
 	t.Parallel()
+	v2 := rig.Build(t, "", "-ldflags", "-X main.build=v2")
 	r := startKept(t, "--health", "/?id=check", "--probation", "300ms")
 	r.serves(1)
 	r.want(0, []string{"status"}, `(?m)^keeper +pid \d+, 0 restarts$`, `(?m)^running +[0-9a-f]{64}$`)
-	r.want(0, []string{"upgrade", "shop", "--binary", rig.Build(t, "", "-ldflags", "-X main.build=v2")}, `(?m) probation +generation 1 `, `(?m) final +generation 2 pid \d+ serves`)
+	r.want(0, []string{"upgrade", "shop", "--binary", v2}, `(?m) probation +generation 1 `, `(?m) final +generation 2 pid \d+ serves`)
 	r.serves(2)
 	r.want(10, []string{"upgrade", "--binary", os.DevNull}, `unfit to be started`)
 	r.want(12, []string{"upgrade", "--binary", rig.Build(t, "exit")}, `aborted +generation 2`)
@@ -154,7 +156,7 @@ func TestKeptServiceIsUpgradedRolledBackAndStopped(t *testing.T) {
 
 func TestHandoverThatIsNotWaitedForGoesOn(t *testing.T) {
 	t.Parallel()
-	r := start(t, "HANDOVER_PROBATION=2s")
+	r := start(t, "HANDOVER_PROBATION=6s")
 	final := r.WatchFor("serving: the handover is final")
 	defer final.Forget()
 	r.want(0, []string{"upgrade", "--wait=false"}, `begun +attempt 1\n$`)
@@ -230,17 +232,17 @@ func must(t *testing.T, err error) {
 func TestBadBuildsEndWithTheirExitCodes(t *testing.T) {
 	t.Parallel()
 	for how, begin := range map[string]func(*testing.T) *run{
-		"alone":         func(t *testing.T) *run { return start(t, "HANDOVER_PROBATION=3s", "HANDOVER_READY_TIMEOUT=2s") },
-		"with a keeper": func(t *testing.T) *run { return startKept(t, "--probation", "3s", "--ready-timeout", "2s") },
+		"alone":         func(t *testing.T) *run { return start(t, "HANDOVER_PROBATION=3s", "HANDOVER_READY_TIMEOUT=5s") },
+		"with a keeper": func(t *testing.T) *run { return startKept(t, "--probation", "3s", "--ready-timeout", "5s") },
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			r := begin(t)
 			serving := r.PID()
 			for _, b := range bad {
-				r.Renew()
 				path := filepath.Join(t.TempDir(), "next")
 				b.make(t, path)
+				r.Renew() // it may have been built
 				r.want(b.code, []string{"upgrade", "--binary", path}, "(?s)handover: .*("+b.says+").*\n  [a-z]")
 				if t.Failed() {
 					t.Fatalf("that was: %s", b.what)

@@ -28,7 +28,7 @@ type badBuild struct {
 
 // healthy has the keeper ask for health. A deaf build answers id=check, until others have asked it.
 func healthy(path string) []string {
-	return []string{"-health", path, "-interval", "50ms", "-timeout", "500ms"}
+	return []string{"-health", path, "-interval", "50ms", "-timeout", "3s"}
 }
 
 var badBuilds = []badBuild{
@@ -51,9 +51,14 @@ func TestBadBuildIsRefusedAndLosesNothing(t *testing.T) {
 	for _, bad := range badBuilds {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, kept{flags: bad.flags, env: []string{"HANDOVER_READY_TIMEOUT=3s"}}).drive()
+			limit := "10s"
+			if bad.code == wire.CodeDeadline { // it is waited out
+				limit = "3s"
+			}
+			r := start(t, kept{flags: bad.flags, env: []string{"HANDOVER_READY_TIMEOUT=" + limit}}).drive()
 			incumbent := r.PID()
 			bad.put(r)
+			r.Renew() // that may have been built
 			r.fails(bad)
 			r.AssertServes(incumbent)
 			r.assertAlone()
@@ -87,7 +92,8 @@ var lateBuilds = []badBuild{
 	{"crashes at its tenth request", flawed("crash"), "resumed", wire.CodeFailed, "exit status 3", nil},
 	{"crashes after a second", flawed("late"), "resumed", wire.CodeFailed, "exit status 3", nil},
 	{"crashes while its health is asked", flawed("crash"), "resumed", wire.CodeFailed, "exit status 3", healthy("/?id=check")},
-	{"fails the keeper's check on probation", flawed("deaf"), "resumed", wire.CodeFailed, "the keeper's check: 3 checks failed in a row", healthy("/?id=check")},
+	{"fails the keeper's check on probation", flawed("deaf"), "resumed", wire.CodeFailed, "the keeper's check: 3 checks failed in a row",
+		append(healthy("/?id=check"), "-timeout", "500ms")}, // which each of the three waits out
 }
 
 // TestBuildThatIsBadAfterTheCommitIsTakenBack loses what the bad build had taken, and nothing else.
@@ -97,7 +103,7 @@ func TestBuildThatIsBadAfterTheCommitIsTakenBack(t *testing.T) {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, kept{flags: bad.flags, env: []string{
-				"HANDOVER_PROBATION=3s", "HANDOVER_CHECK_FAILURES=1000", "HANDOVER_DRAIN_TIMEOUT=1s",
+				"HANDOVER_PROBATION=15s", "HANDOVER_CHECK_FAILURES=1000", "HANDOVER_DRAIN_TIMEOUT=5s",
 			}}).drive()
 			incumbent := r.PID()
 			bad.put(r)
@@ -111,7 +117,11 @@ func TestBuildThatIsBadAfterTheCommitIsTakenBack(t *testing.T) {
 				t.Errorf("process %d answers, want the incumbent, %d", got, incumbent)
 			}
 			r.swap(rig.Build(t, ""))
-			r.wantFinal(r.upgrade())
+			ended := r.WatchFor(over)
+			v := r.asksTo(watched)
+			v.says(wire.VotePromote, "") // the bad build alone needed such a probation
+			v.ends("final")
+			r.wantFinal(r.Line(ended))
 			report := r.finishAfterCrash()
 			r.assertAlone()
 			t.Logf("%d requests, %d lost with the bad build, longest gap %s", report.Requests, report.LostInCrash, report.LongestGap)
@@ -170,7 +180,7 @@ func putForeign(r *run) {
 		foreign = "amd64"
 	}
 	path := filepath.Join(r.t.TempDir(), "foreign")
-	cmd := exec.CommandContext(r.Ctx, "go", "build", "-o", path, "../lifecycle/testdata/foreign")
+	cmd := exec.CommandContext(r.t.Context(), "go", "build", "-o", path, "../lifecycle/testdata/foreign")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+foreign, "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.t.Fatalf("build for %s: %v\n%s", foreign, err, out)

@@ -71,7 +71,11 @@ func TestKilledDuringAHandoverTheServiceGoesOn(t *testing.T) {
 				}
 				begun, proves, comes := r.WatchFor(launched), r.WatchFor(proving), r.WatchFor(line)
 				pids := map[string]int{"incumbent": r.PID()}
-				r.Signal(r.keeper, syscall.SIGUSR2)
+				if returns { // probation is held until it is asked to fail
+					r.asksTo(watched).says(wire.VoteHold, "")
+				} else {
+					r.Signal(r.keeper, syscall.SIGUSR2)
+				}
 				pids["successor"] = journal.Number(t, r.Line(begun), "pid")
 				if returns {
 					r.Line(proves)
@@ -101,7 +105,7 @@ func TestKilledDuringAHandoverTheServiceGoesOn(t *testing.T) {
 // the time to, it is killed, and the build that served is started again.
 func TestServiceWhoseOnlySuccessorHangsIsStartedAgain(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{env: []string{"HANDOVER_READY_TIMEOUT=1s"}}).drive()
+	r := start(t, kept{env: []string{"HANDOVER_READY_TIMEOUT=4s"}}).drive()
 	incumbent := r.PID()
 	r.swap(rig.Build(t, "hang"))
 	adopts, starting := r.WatchFor("event=OFFER to=preparing"), r.WatchFor(runs)

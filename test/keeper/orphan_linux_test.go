@@ -81,9 +81,10 @@ func TestServiceOutlivesItsKeeperAndTakesTheNext(t *testing.T) {
 // TestNextKeeperRestartsTheBuildThatServes has the file replaced before a keeper comes that never started it.
 func TestNextKeeperRestartsTheBuildThatServes(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{program: version(t, "old"), flags: []string{"-steady", "1ms"}})
+	old, next := version(t, "old"), version(t, "new")
+	r := start(t, kept{program: old, flags: []string{"-steady", "1ms"}})
 	r.orphan()
-	r.swap(version(t, "new"))
+	r.swap(next)
 	r.adopt("-steady", "1ms")
 	serving := r.PID()
 	r.Eventually("the build that serves kept", func() (any, bool) {
@@ -127,6 +128,7 @@ func TestKeeperKilledDuringAHandover(t *testing.T) {
 				comes := r.WatchFor(moment.line)
 				// Killed before it gave the successor to the incumbent, it leaves a process that ends, and no handover.
 				outcome := r.Watch(journal.SaysAny(succeeded, aborted, resumed, orphaned, `msg="service ended"`))
+				ended := r.WatchFor(over)
 				r.Signal(r.keeper, syscall.SIGUSR2)
 				r.Line(comes)
 				if signal == syscall.SIGKILL {
@@ -141,6 +143,8 @@ func TestKeeperKilledDuringAHandover(t *testing.T) {
 				r.Answers(20)
 				if signal == syscall.SIGKILL {
 					r.adoptSoon()
+				} else {
+					r.Line(ended) // which the next upgrade is not to take for its own
 				}
 				r.upgrades()
 				r.Finish()

@@ -60,9 +60,9 @@ func (r *run) assertIn(dir string) {
 // or another one, each is where it was asked for.
 func TestReleaseServesInItsDirectoryWhateverStartsIt(t *testing.T) {
 	t.Parallel()
+	one, two := released(t, version(t, "one")), released(t, version(t, "two"))
 	r := start(t, kept{flags: []string{"-steady", "1ms"}}).drive()
 	r.assertIn("")
-	one, two := released(t, version(t, "one")), released(t, version(t, "two"))
 	r.asks(one.wish())
 	r.assertIn(one.dir)
 	r.restarts("one")
@@ -113,8 +113,8 @@ func (r *run) asks(wish *wire.Upgrade) *wire.Reply {
 // not the one asked for is refused, and so is a directory that is not there.
 func TestReleaseThatServesIsNotHandedOverToItself(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{})
 	one := released(t, version(t, "one"))
+	r := start(t, kept{})
 	first := r.asks(one.wish())
 	if again := r.asks(one.wish()); again.PID != first.PID || again.Attempt != first.Attempt || again.Generation != first.Generation {
 		t.Errorf("%+v, want no handover after %+v", again, first)
@@ -150,8 +150,8 @@ func TestReleaseThatServesIsNotHandedOverToItself(t *testing.T) {
 // TestStatusNamesEveryGenerationThatLives asks while a handover is held, and afterwards.
 func TestStatusNamesEveryGenerationThatLives(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{})
 	one := released(t, version(t, "one"))
+	r := start(t, kept{})
 	wish := one.wish()
 	wish.Watch = true
 	v := r.asksTo(wish)

@@ -34,6 +34,7 @@ func (r *run) next() func() string {
 // rollback asks for the build before.
 func (r *run) rollback(want string) {
 	r.t.Helper()
+	r.Renew()
 	w := r.next()
 	if reply := r.ask(&wire.Upgrade{Rollback: true}); reply.Outcome != "final" {
 		r.t.Fatalf("reply %+v, want it final\n%s", reply, r.Output(60))
@@ -63,16 +64,17 @@ func TestKeptBuildIsRestartedWhateverLiesOnDisk(t *testing.T) {
 	for name, place := range places {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, kept{program: version(t, "one"), state: place(t), flags: []string{"-steady", "1ms"}}).drive()
+			one, two := version(t, "one"), version(t, "two")
+			r := start(t, kept{program: one, state: place(t), flags: []string{"-steady", "1ms"}}).drive()
 			if reply := r.ask(&wire.Upgrade{Rollback: true}); reply.Code != wire.CodeVerification || !strings.Contains(reply.Error, "no build before this one is kept") {
 				t.Errorf("reply %+v", reply)
 			}
-			r.swap(version(t, "two"))
+			r.swap(two)
 			r.restarts("one")
 			must(t, os.Remove(r.program))
 			r.restarts("one")
 
-			r.swap(version(t, "two"))
+			r.swap(two)
 			w := r.next()
 			r.wantFinal(r.upgrade())
 			r.serves(w, "two")
@@ -93,6 +95,7 @@ func TestKeptBuildIsRestartedWhateverLiesOnDisk(t *testing.T) {
 // restarts kills the service, and checks which build comes next.
 func (r *run) restarts(want string) {
 	r.t.Helper()
+	r.Renew()
 	w := r.next()
 	r.kill(r.PID())
 	r.serves(w, want)
@@ -127,6 +130,7 @@ func TestStoreOfBuildsIsBounded(t *testing.T) {
 	program, err := os.ReadFile(rig.Build(t, ""))
 	must(t, err)
 	for i := range 10 {
+		r.Renew()
 		// What follows the sections of an ELF file is nothing to the kernel, and another build to a keeper.
 		executable.Replace(t, r.program, append(program, byte(i)), 0o755)
 		r.wantFinal(r.upgrade())

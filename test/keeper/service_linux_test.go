@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience bounds everything that is waited for, in one test.
+// patience bounds everything that is waited for, in one test or from Renew on.
 const patience = time.Minute
 
 // version returns the service as another build, which says its name in its log.

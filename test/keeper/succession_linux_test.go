@@ -12,8 +12,9 @@ import (
 // that has just become the incumbent may not know it yet, and no upgrade is refused for that.
 func TestUpgradeIsBegunAsSoonAsTheOneBeforeIsFinal(t *testing.T) {
 	t.Parallel()
+	two := version(t, "two")
 	r := start(t, kept{env: []string{"HANDOVER_PROBATION=1ms"}}).drive()
-	r.swap(version(t, "two"))
+	r.swap(two)
 	r.asks(&wire.Upgrade{})
 	for range count.Of(15, 150) {
 		r.Renew()

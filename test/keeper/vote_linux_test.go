@@ -9,6 +9,7 @@ import (
 	"github.com/handover-go/handover/handovertest"
 	"github.com/handover-go/handover/internal/wire"
 	"github.com/handover-go/handover/test/internal/control"
+	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // voter is a control client that watches a handover.
@@ -132,12 +133,14 @@ func TestWhoAskedForAHandoverVotes(t *testing.T) {
 				t.Errorf("%+v", reply)
 			}
 
+			r.swap(rig.Build(t, "hang")) // the vote is there before it is ready
 			v = r.asksTo(watched)
 			v.says(wire.VoteFail, "not now")
 			if reply := v.ends("aborted"); !strings.Contains(reply.Error, "not now") || reply.Code != wire.CodeFailed {
 				t.Errorf("%+v", reply)
 			}
 
+			r.swap(rig.Build(t, ""))
 			v = r.asksTo(watched)
 			v.says(wire.VoteHold, "for as long as this client lives")
 			v.holds()

@@ -3,21 +3,23 @@ package plain
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/handover-go/handover/internal/wire"
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 func TestBadBuildsLeaveTheProgramThatServesUntouched(t *testing.T) {
 	t.Parallel()
 	r := start(t, kept{
-		flags: []string{"-health", "/healthz", "-interval", "50ms", "-drain", "1s"}, env: []string{"HANDOVER_READY_TIMEOUT=2s"},
+		flags: []string{"-health", "/healthz", "-interval", "50ms", "-drain", "1s"}, env: []string{"HANDOVER_READY_TIMEOUT=5s"},
 	})
 	d := r.drive(2)
 	r.breaks("exit")
 	r.stays(wire.Upgrade{}, "aborted", wire.CodeFailed, "exit status 1")
 	r.breaks("hangs")
-	r.stays(wire.Upgrade{}, "aborted", wire.CodeDeadline, "not ready within 2s", "answered by")
+	r.stays(wire.Upgrade{}, "aborted", wire.CodeDeadline, "not ready within 5s", "answered by")
 	r.breaks("")
 	file := filepath.Join(t.TempDir(), "server")
 	must(t, os.WriteFile(file, []byte("#!/bin/sh\n"), 0o644))
@@ -35,16 +37,16 @@ func TestBadBuildsLeaveTheProgramThatServesUntouched(t *testing.T) {
 
 func TestUnhealthyBuildIsEnded(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{flags: []string{"-health", "/healthz", "-interval", "50ms"}, env: []string{"HANDOVER_READY_TIMEOUT=2s"}})
+	r := start(t, kept{flags: []string{"-health", "/healthz", "-interval", "50ms"}, env: []string{"HANDOVER_READY_TIMEOUT=5s"}})
 	d := r.drive(2)
 	r.breaks("unwell")
-	r.stays(wire.Upgrade{}, "aborted", wire.CodeDeadline, "not ready within 2s", "status 503")
+	r.stays(wire.Upgrade{}, "aborted", wire.CodeDeadline, "not ready within 5s", "status 503")
 	lost(t, d) // which may be what the bad build had accepted
 }
 
 func TestFirstProgramThatIsNotReadyIsStartedAgain(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{fault: "unwell once", flags: []string{"-health", "/healthz", "-interval", "50ms"}, env: []string{"HANDOVER_READY_TIMEOUT=3s"}})
+	r := start(t, kept{fault: "unwell once", flags: []string{"-health", "/healthz", "-interval", "50ms"}, env: []string{"HANDOVER_READY_TIMEOUT=5s"}})
 	if s := r.status(); s.Keeper.Restarts != 1 || s.Generation != 1 {
 		t.Errorf("%+v, want generation 1 after 1 restart", s)
 	}
@@ -53,10 +55,22 @@ func TestFirstProgramThatIsNotReadyIsStartedAgain(t *testing.T) {
 
 func TestBuildThatDiesInProbationIsTakenBack(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{flags: []string{"-settle", "100ms"}, env: []string{"HANDOVER_PROBATION=10s"}})
+	r := start(t, kept{flags: []string{"-settle", "1m"}, env: []string{"HANDOVER_PROBATION=10m"}, fault: "says"})
 	d := r.drive(2)
 	r.breaks("late")
+	ready := r.WatchFor("msg=ready ", "generation=2 ")
+	defer ready.Forget()
+	told := make(chan error, 1)
+	go func() {
+		defer close(told)
+		line, err := ready.Line(r.Ctx)
+		if err == nil {
+			err = syscall.Kill(journal.Number(t, line, "pid"), syscall.SIGUSR1)
+		}
+		told <- err
+	}()
 	r.stays(wire.Upgrade{}, "resumed", wire.CodeFailed, "exit status 3")
+	must(t, <-told)
 	lost(t, d)
 }
 

@@ -16,8 +16,7 @@ import (
 
 func TestForgedReadinessIsIgnored(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{flags: []string{"-settle", "100ms"}, env: []string{"HANDOVER_READY_TIMEOUT=3s"}})
-	r.breaks("says")
+	r := start(t, kept{flags: []string{"-settle", "1m"}, env: []string{"HANDOVER_READY_TIMEOUT=5s"}, fault: "says"})
 	r.upgraded()
 	r.breaks("")
 	started := r.WatchFor(`msg="the program is started"`)
@@ -89,7 +88,7 @@ func TestSocketIsBlockingUntilAProgramChangesThat(t *testing.T) {
 	if flags(t, python.PID())&syscall.O_NONBLOCK != 0 {
 		t.Error("the socket was given in non-blocking mode")
 	}
-	r := start(t, kept{flags: []string{"-settle", "100ms"}})
+	r := start(t, kept{flags: []string{"-health", "/healthz", "-interval", "50ms"}})
 	r.breaks("exit")
 	r.stays(wire.Upgrade{}, "aborted", wire.CodeFailed)
 	if flags(t, r.PID())&syscall.O_NONBLOCK == 0 {

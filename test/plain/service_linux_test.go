@@ -16,7 +16,7 @@ import (
 	"github.com/handover-go/handover/test/internal/rig"
 )
 
-// patience bounds everything that is waited for, in one test.
+// patience bounds everything that is waited for, in one test or from Renew on.
 const patience = time.Minute
 
 // kept says how a program is kept.

@@ -43,11 +43,12 @@ func (r *run) votes(all ...wire.Vote) (*wire.Reply, time.Duration) {
 // TestWhoAskedForAPlainUpgradeVotes holds, promotes and takes back a program whose probation the keeper decides on.
 func TestWhoAskedForAPlainUpgradeVotes(t *testing.T) {
 	t.Parallel()
-	r := start(t, kept{flags: []string{"-settle", "50ms"}})
+	r := start(t, kept{flags: []string{"-settle", "1m"}, fault: "says"})
 	if reply, took := r.votes(wire.Vote{Verdict: wire.VoteHold}); reply.Outcome != "final" || took < time.Second {
 		t.Errorf("held: %+v after %s", reply, took)
 	}
 	before := r.status().PID
+	r.breaks("") // never says READY=1, as the one before it did: the vote is there in time
 	if reply, _ := r.votes(wire.Vote{Verdict: wire.VoteFail, Reason: "not now"}); reply.Outcome != "aborted" || !strings.Contains(reply.Error, "not now") {
 		t.Errorf("taken back: %+v", reply)
 	}

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 func main() {
@@ -76,9 +75,14 @@ func main() {
 		if out, err := exec.Command(os.Args[0], os.Args[1], "say").CombinedOutput(); err != nil {
 			log.Fatalf("%v: %s", err, out)
 		}
-	case "late":
+	case "late": // ends by SIGUSR1, once it is ready
+		late := make(chan os.Signal, 1)
+		signal.Notify(late, syscall.SIGUSR1)
 		say("READY=1")
-		time.AfterFunc(50*time.Millisecond, func() { os.Exit(3) })
+		go func() {
+			<-late
+			os.Exit(3)
+		}()
 	case "hangs":
 		select {}
 	}
