@@ -219,7 +219,8 @@ func driveOnce(t *testing.T, clients handovertest.Clients, defect func(*served))
 	ln := newFront(t, good.address, defect)
 	driver, err := handovertest.Drive(t.Context(), handovertest.Load{
 		Address: ln.Addr().String(), Clients: clients, Timeout: time.Second,
-		Think: [2]time.Duration{20 * time.Millisecond, 30 * time.Millisecond},
+		// What the defect does behind an answer comes before the next request.
+		Think: [2]time.Duration{100 * time.Millisecond, 120 * time.Millisecond},
 		Span:  [2]time.Duration{20 * time.Millisecond, 30 * time.Millisecond},
 	})
 	var start *handovertest.StartError

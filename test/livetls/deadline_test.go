@@ -27,7 +27,7 @@ func TestDeadlinesOfHTTPSHoldAcrossMoves(t *testing.T) {
 	})
 	t.Run("records that bring nothing prolong nothing", func(t *testing.T) {
 		t.Parallel()
-		const idle = 4 * time.Second
+		const idle = 8 * time.Second
 		s := start(t, "IDLE_TIMEOUT="+idle.String())
 		asked := time.Now()
 		empty := s.seals(s.PID())
@@ -44,10 +44,10 @@ func TestDeadlinesOfHTTPSHoldAcrossMoves(t *testing.T) {
 	})
 	t.Run("half a record is no byte of a head", func(t *testing.T) {
 		t.Parallel()
-		const header, whole = time.Second, 2 * time.Second
+		const header, whole = 2 * time.Second, 3 * time.Second
 		s := start(t, "READ_HEADER_TIMEOUT="+header.String(), "READ_TIMEOUT="+whole.String(), "IDLE_TIMEOUT=-1s")
-		v := s.visit()
-		v.IsOf(s.PID())
+		first, v := s.PID(), s.visit()
+		v.IsOf(first)
 		s.Replaced()
 		last := s.Replaced()
 		v.StaysOpen(whole + 200*time.Millisecond) // past both deadlines, counted from the arrival

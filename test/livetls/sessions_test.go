@@ -143,7 +143,7 @@ type lines struct {
 
 func (s *service) dialLines(address string, size int) *lines {
 	s.t.Helper()
-	config, below := s.Trusts(), &client.Scissors{Conn: client.Dial(s.t, address, patience).Conn}
+	config, below := s.Trusts(), &client.Scissors{Conn: client.Dial(s.t, address, patience)}
 	config.NextProtos = []string{"lines"}
 	c := tls.Client(below, config)
 	return &lines{chopper: &chopper{c, size}, in: bufio.NewReader(c), below: below}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/handover-go/handover/test/internal/client"
 	"github.com/handover-go/handover/test/internal/journal"
@@ -49,7 +48,7 @@ func (s *service) handshake(c net.Conn, config *tls.Config) (*visitor, error) {
 // plain is a connection to where TLS is spoken.
 func (s *service) plain() net.Conn {
 	s.t.Helper()
-	return client.Dial(s.t, s.Secure, patience).Conn
+	return client.Dial(s.t, s.Secure, patience)
 }
 
 // records are those in which the text is sent, if it is: in pieces of so many bytes, or in one.
@@ -67,7 +66,6 @@ func (v *visitor) records(text string, size int) []byte {
 // sends sends bytes as they are.
 func (v *visitor) sends(sealed []byte) {
 	v.T.Helper()
-	v.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := v.below.Conn.Write(sealed); err != nil {
 		v.T.Fatalf("send: %v", err)
 	}

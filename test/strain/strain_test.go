@@ -25,7 +25,7 @@ type run struct {
 func start(t *testing.T, by string, via func(address string) string, env ...string) *run {
 	t.Helper()
 	address := handovertest.FreeAddress(t)
-	r := &run{rig.New(t, rig.Patience{Test: 2 * time.Minute}), t}
+	r := &run{rig.New(t, rig.Patience{Test: 5 * time.Minute}), t}
 	r.Start(handovertest.Service{
 		Path: by, Address: address, ReadyTimeout: time.Minute, UpgradeTimeout: time.Minute, StopTimeout: time.Minute,
 		Env: append([]string{

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/handover-go/handover/test/strict"
 )
 
@@ -80,7 +82,8 @@ func serve(t *testing.T, address string, kinds *census) (stop func()) {
 	}
 }
 
-// pretend answers every request with what answer makes of its id, until stop. It notes each id.
+// pretend answers every request with what answer makes of its id, until stop. It notes each id. Where it closes, the answer and the end come
+// together, before the client can ask again.
 func pretend(t *testing.T, answer func(id string) string, closes bool, ids *census) (address string, stop func()) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,6 +99,9 @@ func pretend(t *testing.T, answer func(id string) string, closes bool, ids *cens
 			}
 			wait.Go(func() {
 				defer func() { _ = c.Close() }()
+				if closes {
+					cork(t, c.(*net.TCPConn))
+				}
 				requests := bufio.NewReader(c)
 				for {
 					r, err := http.ReadRequest(requests)
@@ -115,5 +121,17 @@ func pretend(t *testing.T, answer func(id string) string, closes bool, ids *cens
 	return ln.Addr().String(), func() {
 		_ = ln.Close()
 		wait.Wait()
+	}
+}
+
+// cork has what is written wait for the end of the connection (tcp(7): 200 ms at most).
+func cork(t *testing.T, c *net.TCPConn) {
+	var corked error
+	raw, err := c.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { corked = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_CORK, 1) })
+	}
+	if err := errors.Join(err, corked); err != nil {
+		t.Error(err)
 	}
 }

@@ -67,7 +67,7 @@ func startFlood(t *testing.T) *floodRun {
 	address := handovertest.FreeAddress(t)
 	f.udp = net.JoinHostPort("127.0.0.1", port)
 	f.Running = handovertest.Start(t, handovertest.Service{
-		Path: f.program, Address: address,
+		Path: f.program, Address: address, ReadyTimeout: time.Minute, StopTimeout: time.Minute,
 		Env: []string{"ADDR=" + address, "UDP=" + f.udp, "REPORTS=" + f.reports, "HANDOVER_PROBATION=20ms"},
 	})
 	return f
@@ -97,6 +97,12 @@ func (f *floodRun) run(upgrades int, happens func(*floodRun)) (dropped int) {
 		f.t.Fatalf("the sender says %q: %v", output.String(), err)
 	}
 	dropped = kernelDrops(f.t, f.udp)
+	serves := f.PID()
+	for _, p := range f.Family() {
+		if p.PID != serves {
+			f.AwaitExit(p.PID) // SIGTERM could end it before it has reported
+		}
+	}
 	f.Stop()
 
 	generations := f.reported()

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestTenGenerationsWithClientsThatNeverLeave: each generation finishes what its own clients wait for, however many come
@@ -101,7 +103,7 @@ func TestUpgradeIsRefusedWhileTooManyDrain(t *testing.T) {
 	}
 	s.dial().IsOf(third)
 
-	gone := s.WatchFor(`msg="draining generation is gone"`, "pid="+strconv.Itoa(first.pid))
+	gone := s.WatchFor(`msg="draining generation is gone"`, "pid="+strconv.Itoa(first.pid), journal.By(third)) // second may know it earlier
 	first.finish()
 	s.Line(gone, "the first generation does not end")
 	fourth := s.Next()

@@ -67,8 +67,8 @@ func TestGroupThatShrinksAndGrowsLosesNothing(t *testing.T) {
 	}
 }
 
-// TestGroupOfDatagramSocketsShrinksAndGrowsWithNothingLost: senders enough for every socket of the group have each datagram answered
-// that the kernel has not dropped, and it drops none because a socket is given up.
+// TestGroupOfDatagramSocketsShrinksAndGrowsWithNothingLost: senders enough for every socket of the group have each datagram answered:
+// the kernel has room for all, and drops none because a socket is given up.
 func TestGroupOfDatagramSocketsShrinksAndGrowsWithNothingLost(t *testing.T) {
 	for name, bind := range map[string]string{"one address": "127.0.0.1", "every address": "0.0.0.0"} {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestGroupOfDatagramSocketsShrinksAndGrowsWithNothingLost(t *testing.T) {
 			senders := make([]*sender, 16)
 			for i := range senders {
 				senders[i] = newSender(t, "udp", net.JoinHostPort("127.0.0.1", port))
-				senders[i].burst, senders[i].anybody = 2, true
+				senders[i].burst, senders[i].fits, senders[i].anybody = 2, 16, true
 				senders[i].begin()
 			}
 			for _, n := range []string{"2", "4", "1", "3"} {

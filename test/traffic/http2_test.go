@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/test/internal/journal"
 )
 
 // TestSilentConnectionWithH2CMigratesTwice: where a connection may yet speak HTTP/2, net/http reads its first bytes in
@@ -130,14 +132,13 @@ func (s *service) saysGoAwayAtFinal(c conn) {
 	s.t.Helper()
 	silent := beginHTTP2(c)
 	silent.awaits(frameSettings)
-	final := s.WatchFor(`msg="handover final"`)
-	s.Signal(s.PID(), sigUpgrade)
+	pid := s.PID()
+	draining := s.WatchFor("to=draining", journal.By(pid))
+	s.Signal(pid, sigUpgrade)
 	silent.awaits(frameGoAway)
 	told := time.Now()
-	s.Line(final, "the handover is not final")
-	// The line is written before clients are told, and may be on its way. For one that was told earlier, when the handover
-	// could still be taken back, it comes only at the end of probation.
-	if early := time.Since(told); early > probationOfGoAway/2 {
+	// The line is written when the handover cannot be taken back any more, and before clients are told.
+	if early := journal.Written(s.t, s.Line(draining, "the handover is not final")).Sub(told); early > 0 {
 		s.t.Errorf("GOAWAY came %s before FINAL", early)
 	}
 	c.Ended()

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/handover-go/handover/handovertest"
 )
 
 // sender sends numbered datagrams, and keeps the book of their answers.
@@ -25,6 +27,7 @@ type sender struct {
 	network  string
 	address  string
 	burst    int // datagrams each time
+	fits     int // that few may wait for answers, so that the kernel drops none; 0: however many
 	stop     context.CancelFunc
 	sending  sync.WaitGroup
 	ended    sync.WaitGroup
@@ -86,7 +89,9 @@ func (s *sender) begin() {
 		for {
 			select {
 			case <-tick.C:
-				s.send(s.burst)
+				if s.fits == 0 || s.unanswered() < s.fits {
+					s.send(s.burst)
+				}
 			case <-ctx.Done():
 				return
 			}
@@ -141,6 +146,34 @@ func (s *sender) checkLocked() {
 	}
 }
 
+// settle stops sending, and waits until each datagram is answered or lost: one more is sent, again if the kernel has dropped it, and answered
+// behind them all.
+func (s *sender) settle() {
+	s.t.Helper()
+	s.stop()
+	s.sending.Wait()
+	dropped := s.dropped()
+	s.send(1)
+	until(s.t, "the last datagram is not answered", func() bool {
+		if now := s.dropped(); now > dropped {
+			dropped = now
+			s.send(1)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.answers[s.sent-1] > 0
+	})
+}
+
+// dropped is how many datagrams the kernel has dropped, to the service and from it. What fits it does not drop.
+func (s *sender) dropped() int {
+	s.t.Helper()
+	if s.network != "udp" || s.fits > 0 {
+		return 0
+	}
+	return kernelDrops(s.t, s.address) + kernelDrops(s.t, s.conn.LocalAddr().String())
+}
+
 // finish stops sending, and waits for the answers. It returns how many datagrams have none that the kernel has not dropped.
 // None has two.
 func (s *sender) finish(patience time.Duration) (lost int) {
@@ -162,10 +195,7 @@ func (s *sender) finish(patience time.Duration) (lost int) {
 			s.t.Errorf("datagram %d was answered %d times", number, n)
 		}
 	}
-	dropped := 0
-	if s.network == "udp" {
-		dropped = kernelDrops(s.t, s.address) + kernelDrops(s.t, s.conn.LocalAddr().String())
-	}
+	dropped := s.dropped()
 	lost = s.sent - len(s.answers) - dropped
 	s.t.Logf("%s: %d datagrams, %d answered by %d processes, %d dropped by the kernel, %d lost",
 		s.network, s.sent, len(s.answers), len(s.byPID), dropped, lost)
@@ -232,12 +262,7 @@ func kernelDrops(t *testing.T, address string) (drops int) {
 // packetAddresses are one of each kind.
 func packetAddresses(t *testing.T) map[string]string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pc.Close()
-	return map[string]string{"udp": pc.LocalAddr().String(), "unixgram": filepath.Join(t.TempDir(), "packets")}
+	return map[string]string{"udp": handovertest.FreeAddress(t), "unixgram": filepath.Join(t.TempDir(), "packets")}
 }
 
 // startPackets starts the service with datagram sockets, and a sender for the network of each.
@@ -330,7 +355,8 @@ func TestSuccessorKilledInProbationLosesTheDatagramInItsHand(t *testing.T) {
 	s.Line(again, "the incumbent does not serve again")
 	for _, c := range senders {
 		c.answeredBy(pid)
-		if lost := c.finish(time.Second); lost < 0 || lost > 1 {
+		c.settle()
+		if lost := c.finish(0); lost < 0 || lost > 1 {
 			t.Errorf("%s: %d datagrams lost; the successor read one at a time", c.network, lost)
 		}
 	}
@@ -340,7 +366,7 @@ func TestSuccessorKilledInProbationLosesTheDatagramInItsHand(t *testing.T) {
 // Then the address is free.
 func TestDatagramsOfASocketThatIsGivenUpAreAnswered(t *testing.T) {
 	t.Parallel()
-	s, senders := startPackets(t, "PACKET_DELAY=1ms")
+	s, senders := startPackets(t, "PACKET_DELAY=2ms")
 	pid := s.PID()
 	s.swapFlaw("packetless")
 	givenUp := s.WatchFor(`msg="listener closed`, "udp|")

@@ -195,7 +195,7 @@ func TestWhatIsKnownOfPeersOutlivesTenUpgrades(t *testing.T) {
 // TestManyPeersAreKnownInTheNextGeneration: several megabytes pass in the freeze.
 func TestManyPeersAreKnownInTheNextGeneration(t *testing.T) {
 	t.Parallel()
-	s, all := startPeers(t, "PEERS_FILLING=20000x200")
+	s, all := startPeers(t, "PEERS_FILLING=20000x200", "HANDOVER_FREEZE_TIMEOUT=30s")
 	ask := func() (known string) {
 		t.Helper()
 		p := newPeer(t, "udp", udpOf(all).RemoteAddr().String())

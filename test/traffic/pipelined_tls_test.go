@@ -92,6 +92,7 @@ func (c *pipeliner) goOn() error {
 
 // next reads one answer, and whether it is the last.
 func (c *pipeliner) next() (body string, last bool, err error) {
+	c.Hearing()
 	resp, err := http.ReadResponse(c.Reader, nil)
 	if err != nil {
 		return "", false, err
@@ -112,8 +113,8 @@ func TestClientThatPipelinesIsAskedBehindItsBatch(t *testing.T) {
 	c.Response()
 	c.Response()
 	s.Next()
-	c.Send(request, 3, 500)
-	c.StaysOpen(100 * time.Millisecond) // it has been read
+	c.Send(request, 3, 3000)
+	c.isRead()
 	c.Send(request, 4, 0)
 	for id := 3; id <= 4; id++ {
 		resp, body := c.Response()
@@ -122,6 +123,16 @@ func TestClientThatPipelinesIsAskedBehindItsBatch(t *testing.T) {
 		}
 	}
 	s.AwaitExit(first)
+}
+
+// isRead waits until the service has read all that was said, and a moment in which it says nothing.
+func (c conn) isRead() {
+	c.T.Helper()
+	until(c.T, "what was said is not read", func() bool {
+		own, its := c.Sockets()
+		return own.Sending == 0 && its.Receiving == 0
+	})
+	c.StaysOpen(100 * time.Millisecond)
 }
 
 // TestClientThatKeepsRequestsUnderWayIsNotAskedInAGap has a client send the next request with each answer, while others are under way,
@@ -142,16 +153,17 @@ func TestClientThatKeepsRequestsUnderWayIsNotAskedInAGap(t *testing.T) {
 	c.Send(request, 1, 0)
 	answered(1, false)
 	s.Next()
-	c.Send(request+request+request, 2, 0, 3, 300, 4, 0)
+	c.Send(request+request+request, 2, 0, 3, 3000, 4, 0)
 	answered(2, false)
-	c.Send(request, 5, 300)
+	c.Send(request, 5, 3000)
 	answered(3, false)
 	answered(4, false)
-	c.StaysOpen(100 * time.Millisecond) // the fifth has been read, alone
+	c.isRead() // the fifth, alone
 	c.Send(request, 6, 0)
 	answered(5, false)
 	answered(6, false)
 	for id := 7; ; id++ {
+		c.StaysOpen(100 * time.Millisecond) // else a busy service may find the request as it begins to look for it, and the client does not wait
 		c.Send(request, id, 0)
 		resp, body := c.Response()
 		if want := fmt.Sprintf("%d %d ", id, first); !strings.HasPrefix(body, want) || id == 9 && !resp.Close {

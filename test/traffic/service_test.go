@@ -37,9 +37,9 @@ func startAt(t *testing.T, address, more string, env ...string) *service {
 // startBuild starts that build of it, at an address of that network.
 func startBuild(t *testing.T, executable, network, address string, env ...string) *service {
 	t.Helper()
-	s := &service{rig.New(t, rig.Patience{Test: 2 * time.Minute, Line: patience}), t, address}
+	s := &service{rig.New(t, rig.Patience{Test: 5 * time.Minute, Line: patience}), t, address}
 	s.Start(handovertest.Service{
-		Path: executable, Address: address, Network: network,
+		Path: executable, Address: address, Network: network, ReadyTimeout: time.Minute, StopTimeout: time.Minute,
 		Env: append([]string{"ADDR=" + address, "HANDOVER_PROBATION=20ms", "HANDOVER_DRAIN_TIMEOUT=1m"}, env...),
 	})
 	return s

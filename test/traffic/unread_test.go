@@ -108,7 +108,7 @@ func TestIdleHTTP2ConnectionThatItsClientForgetsEndsSoon(t *testing.T) {
 // what the kernel has is the client's. Of answers that were still being written the client sees that they are cut.
 func TestMegabyteUnreadAtTheDrainDeadlineIsDelivered(t *testing.T) {
 	t.Parallel()
-	const drain = 6 * time.Second
+	const drain = 9 * time.Second
 	s, secure, roots := startTLS(t, "HANDOVER_DRAIN_TIMEOUT="+drain.String())
 	first := s.PID()
 	written, echo := dialTLS(t, secure, roots, "http/1.1"), s.dial()
@@ -126,9 +126,10 @@ func TestMegabyteUnreadAtTheDrainDeadlineIsDelivered(t *testing.T) {
 	}
 	cut := s.WatchFor(`msg="drain deadline: connections closed"`)
 	began := time.Now()
-	s.Next()
+	second := s.Next()
 
 	inTime.readsLong(beyond)
+	s.follows(inTime, second)
 	if took := time.Since(began); took > drain {
 		t.Fatalf("read in %s; want it before the deadline", took)
 	}

@@ -82,11 +82,16 @@ func (c *Conn) ConnectionState() tls.ConnectionState { return c.Conn.(*tls.Conn)
 // Read implements io.Reader for what has come, and for what Head has left of an answer.
 func (c *Conn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
+// Write implements io.Writer. However old the connection is, each write has all the patience.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.SetWriteDeadline(time.Now().Add(c.patience))
+	return c.Conn.Write(p)
+}
+
 // Send sends bytes, whatever they say.
 func (c *Conn) Send(format string, args ...any) {
 	c.T.Helper()
-	c.SetWriteDeadline(time.Now().Add(c.patience))
-	if _, err := fmt.Fprintf(c.Conn, format, args...); err != nil {
+	if _, err := fmt.Fprintf(c, format, args...); err != nil {
 		c.T.Fatalf("send: %v", err)
 	}
 }

@@ -7,12 +7,22 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/test/internal/client"
+	"github.com/handover-go/handover/test/internal/journal"
 	"github.com/handover-go/handover/test/internal/rig"
 )
 
 // Noise is how much later than due a connection may be closed on a busy machine. No bound forgives a close that is early: the server's
 // clock starts after the client's.
 const Noise = 1500 * time.Millisecond
+
+// Drained holds a generation to its drain deadline, by the lines that say when it began to drain, and when it cut what it had not finished;
+// closed is when its client saw that.
+func Drained(t testing.TB, what, draining, cut string, closed time.Time, drain time.Duration) {
+	t.Helper()
+	began, ended := journal.Written(t, draining), journal.Written(t, cut)
+	Between(t, what, ended.Sub(began)+time.Millisecond, drain, drain+Noise) // both are written to the millisecond
+	Between(t, what+", for its client", closed.Sub(began), drain, ended.Sub(began)+Noise)
+}
 
 // Between fails the test if what began at an instant took less or more time.
 func Between(t testing.TB, what string, took, least, most time.Duration) {
@@ -27,7 +37,7 @@ func Between(t testing.TB, what string, took, least, most time.Duration) {
 func AcrossUpgrades(t *testing.T, start func(t *testing.T, env ...string) (s *rig.Run, dial func() *client.Conn)) {
 	t.Run("IdleTimeout", func(t *testing.T) {
 		t.Parallel()
-		const idle = 5 * time.Second
+		const idle = 9 * time.Second
 		s, dial := start(t, "IDLE_TIMEOUT="+idle.String())
 		c := dial()
 		asked := time.Now()
@@ -42,12 +52,11 @@ func AcrossUpgrades(t *testing.T, start func(t *testing.T, env ...string) (s *ri
 
 	t.Run("ReadHeaderTimeout and ReadTimeout shorter than idle", func(t *testing.T) {
 		t.Parallel()
-		const header, whole = time.Second, 2 * time.Second
+		const header, whole = 2 * time.Second, 3 * time.Second
 		s, dial := start(t, "READ_HEADER_TIMEOUT="+header.String(), "READ_TIMEOUT="+whole.String(), "IDLE_TIMEOUT=-1s") // idle for as long as it likes
-		idle, halfHead, halfBody := dial(), dial(), dial()
-		for _, c := range []*client.Conn{idle, halfHead, halfBody} {
-			c.IsOf(s.PID())
-		}
+		first := s.PID()
+		asking := func() *client.Conn { c := dial(); c.IsOf(first); return c } // at once, within header
+		idle, halfHead, halfBody := asking(), asking(), asking()
 		idle.StaysOpen(whole)
 		s.Replaced()
 		last := s.Replaced()
@@ -68,7 +77,7 @@ func AcrossUpgrades(t *testing.T, start func(t *testing.T, env ...string) (s *ri
 
 	t.Run("ReadHeaderTimeout from the accept", func(t *testing.T) {
 		t.Parallel()
-		const header = 4 * time.Second
+		const header = 7 * time.Second
 		s, dial := start(t, "READ_HEADER_TIMEOUT="+header.String())
 		dialled := time.Now()
 		silent, halfHead := dial(), dial()

@@ -30,7 +30,7 @@ func Start(t *testing.T, env ...string) *Service {
 	certFile, keyFile := s.Pair.Put(t, t.TempDir())
 	s.Roots = certFile
 	s.Run.Start(handovertest.Service{
-		Path: rig.Build(t, ""), Address: s.Plain,
+		Path: rig.Build(t, ""), Address: s.Plain, ReadyTimeout: time.Minute, StopTimeout: time.Minute,
 		Env: append([]string{
 			"ADDR=" + s.Plain + ",tls:" + s.Secure, "TLS_CERT=" + certFile, "TLS_KEY=" + keyFile,
 			"HANDOVER_PROBATION=20ms", "HANDOVER_DRAIN_TIMEOUT=1m",
