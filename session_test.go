@@ -100,10 +100,16 @@ func receive[T any](t *testing.T, c <-chan T) (v T) {
 }
 
 // reads waits until the session is read in the kernel: nothing tells.
-func reads(s *Session) {
+func reads(t *testing.T, s *Session) {
+	t.Helper()
+	late := time.Now().Add(10 * time.Second)
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
 	for under := 0; under == 0; <-look.C {
+		if time.Now().After(late) {
+			t.Error("the session is not read")
+			return
+		}
 		s.mu.Lock()
 		under = s.readers
 		s.mu.Unlock()
@@ -456,7 +462,7 @@ func TestLetGoThatIsNotPossibleLeavesTheSessionAsItIs(t *testing.T) {
 			read <- err
 		}()
 		all = append(all, <-read)
-		reads(s)
+		reads(t, s)
 		all = append(all, s.LetGo(nil, nil))
 		_, err := s.Write([]byte("on"))
 		all = append(all, err, <-read)
@@ -541,13 +547,13 @@ func TestWaitKeepsTheProgramsDeadline(t *testing.T) {
 	_, server := st.dial()
 	given, results := make(chan *Session, 1), make(chan error, 2)
 	st.serve(server, "", func(s *Session) error {
-		_ = s.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		_ = s.SetReadDeadline(time.Now().Add(2 * time.Second))
 		given <- s
 		results <- s.Wait(0)
 		results <- s.Wait(0) // it goes on, and waits as long as it wanted to
 		return nil
 	})
-	reads(receive(t, given))
+	reads(t, receive(t, given))
 	st.follow()
 	for _, want := range []error{ErrLetGo, os.ErrDeadlineExceeded} {
 		if err := receive(t, results); !errors.Is(err, want) {

@@ -93,11 +93,21 @@ func TestBarrierEndsWhenTheManagerHasClosedIt(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
 	c := manager(t, name)
 	// Held and not closed, it waits.
-	if err := NotifyBarrier(within(t, 50*time.Millisecond), name); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("barrier not worked through: %v", err)
-	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	waiting := make(chan error, 1)
+	go func() { waiting <- NotifyBarrier(ctx, name) }()
 	state, fds, err := receiveState(c)
 	must(t, err)
+	select {
+	case err := <-waiting:
+		t.Fatalf("barrier not worked through: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	cancel()
+	if err := <-waiting; !errors.Is(err, context.Canceled) {
+		t.Fatalf("barrier not worked through: %v", err)
+	}
 	closeAll(fds)
 	if state != "BARRIER=1" || len(fds) != 1 {
 		t.Fatalf("%q and %d descriptors", state, len(fds))

@@ -148,9 +148,18 @@ func TestLargeMessagesArriveWholeAndUnmixed(t *testing.T) {
 
 func TestExpiredSendTellsWhetherAnythingLeft(t *testing.T) {
 	leaksNothing(t)
-	a, _ := pair(t)
+	a, b := pair(t)
+	half := make(chan error, 1)
+	go func() { half <- a.Send(make([]byte, 8<<20), nil) }()
+	for late := within(t, patience); !b.Readable(); {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-late.Done():
+			t.Fatal("nothing left")
+		}
+	}
 	must(t, a.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))
-	err := a.Send(make([]byte, 8<<20), nil)
+	err := <-half
 	if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, ErrPartialSend) {
 		t.Fatalf("half a message: %v", err)
 	}

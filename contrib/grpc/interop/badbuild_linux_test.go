@@ -36,6 +36,7 @@ func TestBuildThatExitsCostsNothing(t *testing.T) {
 
 	s.Swap(handovertest.Build(t, "./service"))
 	s.Upgrade(1)
+	l.answered()
 	watcher.wants(notServing)
 	watcher.cancel()
 	l.stop(2)

@@ -22,7 +22,7 @@ func TestHealthTurnsNotServingOnlyAfterFINAL(t *testing.T) {
 	watcher := s.watch(client)
 	watcher.wants(serving)
 
-	onProbation, final := s.says(proving), s.says(final)
+	onProbation, final := s.says(proving), s.says(leaving)
 	s.Signal(s.PID(), syscall.SIGUSR2)
 	s.line(onProbation)
 	s.healthy(s.connect()) // the successor

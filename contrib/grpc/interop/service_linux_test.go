@@ -33,7 +33,7 @@ const (
 	aborted   = `msg="handover aborted: this generation serves on"`
 	proving   = `msg="serving on probation"`
 	resumed   = `msg="successor taken back: this generation serves again"`
-	final     = `msg="handover final"`
+	leaving   = ` to=draining` // said before FINAL is sent; "handover final" comes when all has begun
 	succeeded = `msg="serving: the handover is final"`
 	cut       = `msg="drain deadline: connections closed"`
 )
@@ -180,10 +180,26 @@ func (s *service) drive(args ...string) *load {
 			_ = l.cmd.Wait()
 		}
 	})
-	if _, err := l.output.ReadString('\n'); err != nil {
-		l.failed(err)
-	}
+	l.says("every kind has succeeded")
 	return l
+}
+
+// answered waits until another generation than those before has answered a call.
+func (l *load) answered() {
+	l.s.t.Helper()
+	l.says("answered by generation ")
+}
+
+// says waits until the client says a line that begins like that.
+func (l *load) says(beginning string) (line string) {
+	l.s.t.Helper()
+	for !strings.HasPrefix(line, beginning) {
+		var err error
+		if line, err = l.output.ReadString('\n'); err != nil {
+			l.failed(err)
+		}
+	}
+	return line
 }
 
 // report is what the client has counted.
@@ -197,7 +213,7 @@ func (l *load) stop(generations int) report {
 	l.s.t.Helper()
 	_ = l.stdin.Close()
 	var r report
-	if err := json.NewDecoder(l.output).Decode(&r); err != nil {
+	if err := json.Unmarshal([]byte(l.says("{")), &r); err != nil {
 		l.failed(err)
 	}
 	l.ended = true

@@ -32,7 +32,10 @@ func TestClientsOverTLSSeeNoError(t *testing.T) {
 	}
 	s := startWith(t, creds, "CERT="+cert, "KEY="+key)
 	l := s.drive("-ca", cert)
-	s.Upgrade(3)
+	for range 3 {
+		s.Upgrade(1)
+		l.answered() // else its few new connections may not come before the next upgrade
+	}
 	l.stop(4)
 }
 

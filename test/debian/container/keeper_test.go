@@ -3,6 +3,7 @@
 package container
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/internal/platform"
 	"github.com/handover-go/handover/test/internal/count"
 )
 
@@ -57,8 +59,18 @@ func TestRollbackAndRestartInAReadOnlyContainer(t *testing.T) {
 			c.await("alone", func() bool { return len(c.status().Draining) == 0 })
 
 			_, outside := c.processes()
+			death, err := platform.OpenPidfd(outside[now.PID])
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer death.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), eventTimeout)
+			defer cancel()
 			at := time.Now()
 			if err := syscall.Kill(outside[now.PID], syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if err := death.Wait(ctx); err != nil {
 				t.Fatal(err)
 			}
 			load.Killed(now.PID, at)

@@ -39,13 +39,15 @@ func (c *container) processes() (states map[int]string, outside map[int]int) {
 		if s := field(string(text), "State"); s != nil {
 			pids := field(string(text), "NSpid")
 			here, _ := os.Readlink(filepath.Join(filepath.Dir(path), "ns/pid"))
-			// The namespace of a zombie cannot be read any more.
+			// The namespace of a zombie cannot be read any more: it may be one of another container.
 			if here != space && (s[0] != "Z" || len(pids) < 2) {
 				continue
 			}
 			inside, _ := strconv.Atoi(pids[len(pids)-1])
 			states[inside] = s[0]
-			outside[inside], _ = strconv.Atoi(pids[0])
+			if here == space {
+				outside[inside], _ = strconv.Atoi(pids[0])
+			}
 		}
 	}
 	return states, outside

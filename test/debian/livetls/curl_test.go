@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/handover-go/handover/test/traffic"
 )
@@ -69,13 +70,13 @@ func (s *service) curl(name string, want traffic.Channel, option string) *client
 	}}
 }
 
-// most is how many questions curl has for an upgrade: it does not get to the last.
-const most = 200
+// most is how many questions curl has, each of which takes 20 ms at least: it does not get to the last.
+const most = int(patience / (20 * time.Millisecond))
 
 // script is curl's configuration.
 func (s *service) script(file string, options []string) string {
 	var b strings.Builder
-	for n := range most * (upgrades() + 1) {
+	for n := range most {
 		q := ask(n)
 		if n > 0 {
 			b.WriteString("next\n")

@@ -95,7 +95,7 @@ func TestNextMasterOfNginxKilledOnProbationIsTakenBack(t *testing.T) {
 	reply := k.whileProving(link, func() {
 		for _, g := range k.status().Keeper.Generations {
 			if g.PID != before.PID {
-				left = workers(t, g.PID)
+				left = k.staffed(g.PID)
 				must(t, syscall.Kill(g.PID, syscall.SIGKILL))
 			}
 		}
@@ -145,10 +145,14 @@ func TestMasterOfNginxKilledDuringAnUpgradeLeavesTheNextOne(t *testing.T) {
 func TestKeeperToldToEndInAnUpgradeLeavesNothingOfNginx(t *testing.T) {
 	t.Parallel()
 	k := keepNginx(t, "--probation", "1h")
+	before := k.status()
 	link := k.begins(k.renew())
 	var left []int
 	reply := k.whileProving(link, func() {
 		for _, g := range k.status().Keeper.Generations {
+			if g.PID != before.PID {
+				k.staffed(g.PID)
+			}
 			left = append(append(left, g.PID), workers(t, g.PID)...)
 		}
 		if _, err := control.Ask(k.takeover, &wire.Stop{}, patience, nil); err != nil {
@@ -220,6 +224,16 @@ func (k *kept) answers(d *handovertest.Driver, master int) {
 	k.t.Helper()
 	k.eventually("worker", func() bool { return len(workers(k.t, master)) > 0 })
 	must(k.t, d.WaitPID(k.ctx, workers(k.t, master)[0]))
+}
+
+// staffed returns both workers of a master, once they have named themselves.
+func (k *kept) staffed(master int) (pids []int) {
+	k.t.Helper()
+	k.eventually("master with two workers", func() bool {
+		pids = workers(k.t, master)
+		return len(pids) == 2
+	})
+	return pids
 }
 
 // workers are the children of a master that are not about to end.

@@ -21,7 +21,8 @@ func TestSocketOfSystemdOutlivesUpgradesAndTheService(t *testing.T) {
 			s.expect("ActiveState=inactive")
 			for range 2 {
 				load := s.drive() // its first connection starts the service
-				s.expect("ActiveState=active", "NRestarts=0")
+				s.await("ActiveState", "active")
+				s.expect("NRestarts=0")
 				for range 2 {
 					load.answeredBy(s.upgrade())
 				}

@@ -36,7 +36,7 @@ func TestUpgradesByReloadLoseNothing(t *testing.T) {
 
 func TestSuccessorKilledInProbationIsTakenBack(t *testing.T) {
 	t.Parallel()
-	s := boot(t).install("")
+	s := boot(t).install(unhurried)
 	s.start()
 	incumbent := s.mainPID()
 	load := s.drive()
@@ -58,7 +58,7 @@ func TestSuccessorKilledInProbationIsTakenBack(t *testing.T) {
 
 func TestIncumbentKilledInProbationIsSucceededWithoutARestart(t *testing.T) {
 	t.Parallel()
-	s := boot(t).install("")
+	s := boot(t).install(unhurried)
 	s.start()
 	incumbent := s.mainPID()
 	load := s.drive()
@@ -88,7 +88,7 @@ func TestIncumbentKilledBeforeItsSuccessorCanSayItServes(t *testing.T) {
 	}
 	for name, more := range settings {
 		t.Run(name, func(t *testing.T) {
-			s := boot(t).install("[Service]\n" + more)
+			s := boot(t).install(unhurried + more)
 			s.start()
 			incumbent, successor := s.mainPID(), s.beginUpgrade()
 			s.run("kill", "-STOP", strconv.Itoa(successor))

@@ -39,7 +39,7 @@ func TestKeptUpgradesByReloadLoseNothing(t *testing.T) {
 
 func TestKeptSuccessorKilledInProbationFailsTheReload(t *testing.T) {
 	t.Parallel()
-	k := boot(t).installKept("")
+	k := boot(t).installKept(unhurried)
 	k.start()
 	keeper, incumbent := k.mainPID(), k.status().PID
 	load := k.drive()
@@ -64,7 +64,7 @@ func TestKeptSuccessorKilledInProbationFailsTheReload(t *testing.T) {
 
 func TestKeptIncumbentKilledInProbationIsSucceeded(t *testing.T) {
 	t.Parallel()
-	k := boot(t).installKept("")
+	k := boot(t).installKept(unhurried)
 	k.start()
 	keeper, incumbent := k.mainPID(), k.status().PID
 	load := k.drive()
@@ -286,7 +286,7 @@ func TestStopOfTheUnitAnswersRequestsInFlight(t *testing.T) {
 // systemd holds the end of the reload, which it cuts short itself, against the unit.
 func TestStopDuringAReloadEndsBothGenerations(t *testing.T) {
 	t.Parallel()
-	k := boot(t).installKept("")
+	k := boot(t).installKept(unhurried)
 	for range count.Of(2, 10) {
 		k.start()
 		answer := k.ask("/slow?ms=8000&id=long")
@@ -333,7 +333,7 @@ func TestSocketOfSystemdOutlivesTheKeeper(t *testing.T) {
 	k.run("systemctl", "start", socket)
 	for range 2 {
 		load := k.drive() // its first connection starts the keeper
-		k.expect("ActiveState=active")
+		k.await("ActiveState", "active")
 		load.answeredBy(k.reload())
 		handovertest.AssertNothingLost(t, load.stop())
 		k.stop()

@@ -138,6 +138,7 @@ func (s *service) ask(path string) (answer func() string) {
 // expectKeeper expects that this process is the keeper, and that systemd has started so many after the first.
 func (k *kept) expectKeeper(pid, restarts int) {
 	k.t.Helper()
+	k.await("SubState", "running") // systemd hears of it beside who asked for the upgrade
 	k.expect("ActiveState=active", "SubState=running", "NRestarts="+strconv.Itoa(restarts), "MainPID="+strconv.Itoa(pid))
 	if said := k.status(); said.Keeper.PID != pid {
 		k.t.Errorf("status names another keeper than %d: %+v", pid, said.Keeper)

@@ -38,6 +38,9 @@ Environment=HANDOVER_PROBATION=1s HANDOVERTEST_LEDGER=%S/my-service-ledger GORAC
 StateDirectory=my-service-ledger
 `
 
+// unhurried is for tests that act while a successor is on probation, of which they hear through the journal.
+const unhurried = "[Service]\nEnvironment=HANDOVER_PROBATION=5s\n"
+
 // service is a unit of deploy/systemd in a machine.
 type service struct{ *machine }
 
@@ -98,23 +101,29 @@ func (s *service) expect(wanted ...string) {
 	}
 }
 
-// await waits until a property has a value. systemd tells changes to clients that have subscribed over D-Bus, and systemctl
-// is none, so it is asked again and again.
+// await waits until a property has a value.
 func (s *service) await(property, value string) {
 	s.t.Helper()
+	s.awaitOf(unit, property, func(got string) bool { return got == value })
+}
+
+// awaitOf waits until a property of a unit is as it is wanted. systemd tells changes to clients that have subscribed over D-Bus,
+// and systemctl is none, so it is asked again and again.
+func (m *machine) awaitOf(unit, property string, wanted func(string) bool) {
+	m.t.Helper()
 	deadline := time.NewTimer(eventTimeout)
 	defer deadline.Stop()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		got := s.get(property)
-		if got == value {
+		got := m.run("systemctl", "show", "--value", "--property="+property, unit)
+		if wanted(got) {
 			return
 		}
 		select {
 		case <-again.C:
 		case <-deadline.C:
-			s.t.Fatalf("%s=%s still, not %s", property, got, value)
+			m.t.Fatalf("%s of %s is %s still", property, unit, got)
 		}
 	}
 }

@@ -29,6 +29,23 @@ func held(t *testing.T, pid int) map[string]bool {
 	return all
 }
 
+// descriptor is the one by which a process has a socket open.
+func descriptor(t *testing.T, pid int, inode string) int {
+	t.Helper()
+	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if to, _ := os.Readlink(path); to == "socket:["+inode+"]" {
+			fd, _ := strconv.Atoi(filepath.Base(path))
+			return fd
+		}
+	}
+	t.Fatalf("process %d does not have socket %s", pid, inode)
+	return -1
+}
+
 // socket is a row of proc_net_tcp(5).
 type socket struct{ local, remote, inode string }
 

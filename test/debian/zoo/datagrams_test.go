@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // datagrams sends the same sequence to the zoo and to the control, one datagram of each at a time, at a fixed pace.
@@ -74,7 +76,7 @@ func newSequence(t *testing.T, address string) *sequence {
 		t.Fatal(err)
 	}
 	// After a build that hung, all that has waited for it is answered at once, as much as a buffer of the usual size holds.
-	if err := conn.(*net.UDPConn).SetReadBuffer(1 << 20); err != nil {
+	if err := conn.(*net.UDPConn).SetReadBuffer(queue); err != nil {
 		t.Fatal(err)
 	}
 	s := &sequence{t: t, conn: conn, answers: map[int]int{}}
@@ -134,6 +136,36 @@ func (s *sequence) turns(sent int) (generations []int) {
 		}
 	}
 	return generations
+}
+
+// queue is the size of one that holds all datagrams of some seconds; one of the usual size is full after a second.
+const queue = 1 << 20
+
+// widen gives the zoo such a queue: a busy machine lets it stand still for longer than a second. Each generation has the same socket.
+func (z *cage) widen() {
+	z.t.Helper()
+	pid := z.PID()
+	process, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		z.t.Fatal(err)
+	}
+	defer unix.Close(process)
+	for i, row := range rows(z.t, "/proc/net/udp") {
+		if i == 0 || address(z.t, row[1]) != z.udp {
+			continue
+		}
+		fd, err := unix.PidfdGetfd(process, descriptor(z.t, pid, row[9]), 0)
+		if err != nil {
+			z.t.Fatal(err)
+		}
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, queue)
+		_ = unix.Close(fd)
+		if err != nil {
+			z.t.Fatal(err)
+		}
+		return
+	}
+	z.t.Fatal("the zoo has no socket for datagrams")
 }
 
 // settle is how long the last answers may take.

@@ -98,6 +98,7 @@ func (p *probation) holds(pid int) {
 func TestBuildThatFallsIllGivesBackWhatItAccepted(t *testing.T) {
 	sick := buildSick(t)
 	z := start(t, slices.Concat(healthy, long)...)
+	z.widen()
 	c, w, d := z.everybody()
 	for range returns() {
 		p := z.prove(c, "--binary", sick)
@@ -149,9 +150,9 @@ func loses(t *testing.T, die func(z *cage, successor int)) {
 		counted := time.NewTimer(signOfLife) // nothing tells of it
 		<-counted.C
 		before := len(c.lost())
-		z.Signal(p.successor, syscall.SIGSTOP)
-		z.Eventually("a successor that stands still", func() (any, bool) { return nil, stopped(t, p.successor) })
 		p.holds(p.successor)
+		z.Signal(p.successor, syscall.SIGSTOP) // it has five seconds to live from here, unless it is killed
+		z.Eventually("a successor that stands still", func() (any, bool) { return nil, stopped(t, p.successor) })
 		clients, unix := z.accepted(p.successor)
 		have := owners(t, clients)
 		die(z, p.successor)

@@ -29,7 +29,8 @@ func (z *cage) everybody() (*crowd, *wrk, *datagrams) {
 
 // TestFiftyUpgradesOfTheZooLoseNothing: no request, no connection that can live on, no message and no datagram.
 func TestFiftyUpgradesOfTheZooLoseNothing(t *testing.T) {
-	z := start(t, "--probation", "100ms")
+	z := start(t, "--probation", "100ms", "--max-draining", "20")
+	z.widen()
 	c, w, d := z.everybody()
 	first, began := z.PID(), time.Now()
 	for i := range upgrades() {

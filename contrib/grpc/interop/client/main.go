@@ -1,7 +1,7 @@
 // Command client calls the interop service in every way that grpc-go's interoperability client knows, without pause, as
 // default clients do: no retry policy, no service config. Each answer is verified by grpc-go's own functions, the first
-// that is wrong ends the process with 1. It writes a line when every kind of call has succeeded, and the number of calls of
-// each kind when its standard input ends.
+// that is wrong ends the process with 1. It writes a line when every kind of call has succeeded, one at the first answer of each
+// generation, and the number of calls of each kind when its standard input ends.
 package main
 
 import (
@@ -148,6 +148,8 @@ func (c *client) call(kind string, cc *grpc.ClientConn) {
 	defer c.mu.Unlock()
 	c.Calls[kind]++
 	if by := header.Get("generation"); len(by) == 1 {
-		c.Generations[by[0]]++
+		if c.Generations[by[0]]++; c.Generations[by[0]] == 1 {
+			fmt.Println("answered by generation", by[0])
+		}
 	}
 }

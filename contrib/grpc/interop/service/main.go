@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("from", os.Getpid())
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("from", os.Getpid())
 	if err := serve(context.Background(), log); err != nil {
 		log.Error("service ended", "error", err)
 		os.Exit(1)

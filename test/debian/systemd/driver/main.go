@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/handover-go/handover/handovertest"
+	"github.com/handover-go/handover/internal/platform"
 )
 
 func main() {
@@ -63,10 +64,10 @@ func obey(driver *handovertest.Driver, verb, operand string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
 	switch verb {
 	case "answer":
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
 		return driver.WaitPID(ctx, pid)
 	case "kill":
 		process, err := os.FindProcess(pid)
@@ -74,8 +75,16 @@ func obey(driver *handovertest.Driver, verb, operand string) error {
 			return err
 		}
 		defer func() { _ = process.Release() }()
+		death, err := platform.OpenPidfd(pid)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = death.Close() }()
 		at := time.Now()
 		if err := process.Kill(); err != nil {
+			return err
+		}
+		if err := death.Wait(ctx); err != nil {
 			return err
 		}
 		driver.Killed(pid, at)
