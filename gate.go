@@ -183,11 +183,20 @@ func (g *gate) park(ctx context.Context) error {
 // quiet waits, once the gate is parked, until everyone who has come out has come back for more: what they had taken is in the hands
 // of whoever they gave it to. At an open gate it does not wait.
 func (g *gate) quiet(ctx context.Context) error {
+	return g.await(ctx, func() bool { return g.away.Load() > 0 && !g.open.Load() && !g.released })
+}
+
+// answered is quiet at a gate that may be released: who comes back is refused there.
+func (g *gate) answered(ctx context.Context) error {
+	return g.await(ctx, func() bool { return g.away.Load() > 0 && !g.open.Load() })
+}
+
+// await waits as long as that is awaited, which is looked at under mu.
+func (g *gate) await(ctx context.Context, awaited func() bool) error {
 	stop := context.AfterFunc(ctx, g.rouse)
 	defer stop()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	awaited := func() bool { return g.away.Load() > 0 && !g.open.Load() && !g.released }
 	for awaited() && ctx.Err() == nil {
 		g.wake.Wait()
 	}

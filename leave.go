@@ -115,6 +115,11 @@ func (l *life) depart(to *peer.Peer) {
 	l.process.sockets.handedOver.Store(true)
 	l.follow.begin(to)
 	l.process.leave()
+	l.emptying++
+	l.background(l.process.context, func(ctx context.Context) {
+		l.process.sockets.answered(ctx)
+		l.post(func() { l.emptying-- })
+	})
 }
 
 // abandon closes the listeners that the successor did not adopt, once no connection is left in their queues. Nobody holds

@@ -38,7 +38,7 @@ type life struct {
 	drainers   []*peer.Peer // generations that have left and still hold connections
 	follow     follow       // connections on their way out
 	doubtful   []arrivals   // their sender could not be told
-	emptying   int          // listeners that are being emptied
+	emptying   int          // listeners that are being emptied, and waits for who has read a datagram
 	passedTo   *peer.Peer   // who has an upgrade signal of this generation, and has not answered yet; nil: nobody
 	returned   bool         // RETURNED was sent
 	unfit      string       // why it asks to be taken back

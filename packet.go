@@ -92,7 +92,7 @@ func (c gatedConn) Read(f func(fd uintptr) (done bool)) error {
 	return c.gate.through(nil, func() error { return c.RawConn.Read(f) })
 }
 
-// takeQueued implements queue. The program reads as before, until it waits for a datagram and none is there, or it has
+// takeQueued implements queue. The program reads as before, until all who read wait for a datagram and none is there, or it has
 // asked for none in emptyWithin. No event tells of either: it is looked every emptyAfter. Looks are counted, not time, as a
 // process that stood still has not declined to read.
 func (p *packet) takeQueued(ctx context.Context) error {
@@ -106,7 +106,7 @@ func (p *packet) takeQueued(ctx context.Context) error {
 			return nil
 		}
 		passes, wanted := p.progress()
-		if !wanted || p.inside.Load() > 0 && !platform.Queued(p.raw) {
+		if !wanted || p.inside.Load() > 0 && p.away.Load() == 0 && !platform.Queued(p.raw) {
 			return nil
 		}
 		if passes != seen {

@@ -250,7 +250,8 @@ func (p *Process) Listen(ctx context.Context, network, address string) (net.List
 // (SO_REUSEPORT) were adopted, these get what comes meanwhile. A build with more of a group shares their queues.
 //
 // Writes never wait, so that a datagram is answered by the generation that has read it, which may write to an adopted socket
-// until it has gone. Run does not wait for handlers that run in goroutines of their own.
+// until it has gone. Run waits, for no longer than a second, until who has read a datagram reads again, and not for handlers that run in
+// goroutines of their own.
 //
 // The connection has the methods of *[net.UDPConn] or *[net.UnixConn], without File, CloseRead and CloseWrite. A type
 // assertion to an interface leads to them, as to these two, which do not allocate:

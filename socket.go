@@ -68,6 +68,7 @@ func (s *socket) takeAllAndClose(ctx context.Context) error {
 		if err := s.park(ctx); err != nil {
 			return err
 		}
+		s.answered(ctx)
 		return s.closeSocket()
 	}
 	bounded, cancel := context.WithTimeout(ctx, emptyWithin)
@@ -119,10 +120,21 @@ const (
 	emptyAfter = 50 * time.Millisecond
 	// ebbEvery is how often it is looked whether a socket is empty that is read at full speed.
 	ebbEvery = 100 * time.Microsecond
-	// emptyWithin bounds the emptying where new clients cannot be kept out (platform.Deafen says where), and the wait for
-	// a program that reads no datagrams.
+	// emptyWithin bounds the emptying where new clients cannot be kept out (platform.Deafen says where), and the waits for
+	// a program that reads no datagrams, or no more.
 	emptyWithin = time.Second
 )
+
+// answered waits, once the gate is closed, until everyone who has read a datagram has come back for the next: who answers before that, has. One that does
+// not come back is waited for no longer than emptyWithin.
+func (s *socket) answered(ctx context.Context) {
+	if _, ok := s.queue.(*packet); !ok {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, emptyWithin)
+	defer cancel()
+	_ = s.gate.answered(bounded)
+}
 
 // closeSocket closes this process's descriptor of the socket.
 func (s *socket) closeSocket() error {

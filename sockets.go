@@ -263,6 +263,15 @@ func (s *sockets) cut(more int) cuts {
 	return counted
 }
 
+// answered waits for who has read datagrams, as socket.answered does.
+func (s *sockets) answered(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, emptyWithin)
+	defer cancel()
+	for _, m := range s.all() {
+		m.answered(bounded)
+	}
+}
+
 // close closes every socket.
 func (s *sockets) close() {
 	s.dropUnadopted()
