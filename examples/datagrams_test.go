@@ -10,12 +10,7 @@ import (
 )
 
 func TestPeersAreKnownInTheNextGeneration(t *testing.T) {
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.LocalAddr().String()
-	free.Close()
+	address := handovertest.FreeAddress(t)
 	serving := &log{}
 	service := handovertest.Start(t, handovertest.Service{
 		Path: handovertest.Build(t, "./datagram"), Address: address,

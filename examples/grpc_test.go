@@ -36,6 +36,7 @@ func TestGRPCLosesNothing(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var calls sync.WaitGroup
 	var generations []int
+	second := make(chan struct{}) // an answer of generation 2: the client may leave late, and one that serves no more is passed over
 	calls.Go(func() {
 		ticks := time.NewTicker(5 * time.Millisecond)
 		defer ticks.Stop()
@@ -45,11 +46,20 @@ func TestGRPCLosesNothing(t *testing.T) {
 				t.Errorf("call failed: %v", err)
 				return
 			}
+			if generation == 2 && !slices.Contains(generations, 2) {
+				close(second)
+			}
 			generations = append(generations, generation)
 			<-ticks.C
 		}
 	})
-	service.Upgrade(2)
+	service.Upgrade(1)
+	select {
+	case <-second:
+		service.Upgrade(1)
+	case <-time.After(patience):
+		t.Error("no answer by generation 2")
+	}
 	stop()
 	calls.Wait()
 	// The last generation was handed the service, but the client may not have been told to leave the one before.

@@ -29,8 +29,8 @@ func TestAnswerThatWaitedWhileTheDriverWasStoppedIsRead(t *testing.T) {
 	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
 		t.Errorf("read %d, %v", n, err)
 	}
-	c.arm(-lateness / 2)
 	service.Write([]byte("y"))
+	c.arm(-lateness / 2)
 	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("read %d, %v, want a timeout: the driver was awake", n, err)
 	}

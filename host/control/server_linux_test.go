@@ -271,7 +271,7 @@ func TestReaderOfEventsWhoIsTooSlowIsCut(t *testing.T) {
 }
 
 func TestReaderOfEventsWhoTakesNothingIsCut(t *testing.T) {
-	r := serve(t, Config{IOTimeout: 50 * time.Millisecond, Events: NewFeed(100_000)})
+	r := serve(t, Config{IOTimeout: time.Second, Events: NewFeed(100_000)})
 	nc := r.raw("GET /v1/events HTTP/1.1\r\nHost: agent\r\n\r\n")
 	_, err := http.ReadResponse(bufio.NewReaderSize(nc, 16), nil)
 	must(t, err)
@@ -343,7 +343,7 @@ func TestOneClientCannotKeepOthersOut(t *testing.T) {
 }
 
 func TestClientThatDoesNotFinishItsRequestIsCut(t *testing.T) {
-	r := serve(t, Config{IOTimeout: 50 * time.Millisecond})
+	r := serve(t, Config{IOTimeout: 500 * time.Millisecond})
 	for _, part := range []string{"", "GET /v1/serv", "POST /v1/services/shop/upgrade HTTP/1.1\r\nHost: agent\r\nContent-Length: 100\r\n\r\n{"} {
 		nc := r.raw(part)
 		if _, err := io.Copy(io.Discard, nc); err != nil {

@@ -77,18 +77,23 @@ func TestBuildIsKeptByWhatServesAtTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sc := newScene(t, Config{Bake: -1})
 			f := sc.answers("final", wire.Living{Dir: sc.two.Dir, Label: "shop/1"})
+			var u *upgrade
 			sc.s.config.Hook = func(_ context.Context, p Phase, _ journal.Upgrade) ([]string, error) {
 				switch {
 				case p != Committed:
+					return nil, nil
 				case c.told != nil: // as one who had asked before the commit
 					sc.s.note(&wire.ServiceStatus{PID: fake.PID, Keeper: &wire.Keeping{Generations: []wire.Living{c.told(sc)}}}, "")
 				default:
 					f.Serves(wire.Living{Dir: sc.one.Dir})
 				}
+				u.mu.Lock()
+				defer u.mu.Unlock()
+				u.paused = false
 				return nil, nil
 			}
-			u := sc.s.newUpgrade(sc.underWay("proving", nil), sc.one)
-			u.to = sc.two
+			u = sc.s.newUpgrade(sc.underWay("proving", nil), sc.one)
+			u.to, u.paused = sc.two, true // until the hook has been heard: the disk may be slow
 			u.bake(t.Context(), time.Now().Add(600*time.Millisecond))
 			if r := u.snapshot(); r.State != c.state {
 				t.Errorf("%s: %s", r.State, r.Reason)

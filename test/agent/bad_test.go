@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -41,7 +42,12 @@ func TestReleaseThatTurnsBadIsTakenBack(t *testing.T) {
 			h, address, _ := newShop(t, "probation: 500ms, bake: 30s, drain_timeout: 10s, rss: {ratio: 1.5}, latency: {warmup: 100ms}")
 			load := h.drive(address, crowd)
 			must(t, load.WaitAnswers(h.ctx, 1500)) // the incumbent's own, to be compared with
-			u := h.upgrade("shop", control.UpgradeRequest{Source: h.release("shop", "1.1.0", c.flaw+" 3s")})
+			now := h.path("now")
+			u, err := h.client.Upgrade(h.ctx, "shop", control.UpgradeRequest{Source: h.release("shop", "1.1.0", c.flaw+" 3s "+now)})
+			must(t, err)
+			h.awaits("shop", "baking")
+			must(t, os.WriteFile(now, nil, 0o644))
+			u = h.await(u)
 			if u.State != "returned" || !strings.Contains(asJSON(u.Evidence), `"test": "`+c.evidence+`"`) || u.Reason == "" {
 				t.Errorf("%s", asJSON(u))
 			}

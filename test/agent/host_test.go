@@ -47,14 +47,12 @@ type host struct {
 // newHost makes a host. Its agent is not started.
 func newHost(t *testing.T) *host {
 	t.Helper()
+	handover, program := handovertest.Build(t, "../../host/cmd/handover"), handovertest.Build(t, "./service") // ahead of all that has a deadline
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	dir, err := os.MkdirTemp("", "agent-") // short enough for a socket
 	must(t, err)
-	h := &host{
-		t: t, ctx: ctx, dir: dir,
-		handover: handovertest.Build(t, "../../host/cmd/handover"), program: handovertest.Build(t, "./service"),
-	}
+	h := &host{t: t, ctx: ctx, dir: dir, handover: handover, program: program}
 	h.run("release", "keygen", "--no-passphrase", h.path("ci"))
 	t.Cleanup(h.clear)
 	return h
@@ -112,6 +110,7 @@ release: {source: %s, keys: [%s]}
 checks:
   - http: http://%s/healthz
     interval: 200ms
+    failures: 10
 policy: {%s}`, name, address, h.ledger(), h.path("ci-releases", name+"-1.0.0"), h.path("ci.pub"), address, policy)
 }
 

@@ -163,8 +163,8 @@ func TestCheckOfASuccessorRunsTheSuccessorsProgram(t *testing.T) {
 		return h.release("shop", version, "")
 	}
 	probing("1.0.0", 0)
-	h.configure(strings.Replace(h.shop("shop", handovertest.FreeAddress(t), "probation: 300ms, bake: 300ms, drain_timeout: 5s"), "checks:\n",
-		"checks:\n  - {name: probe, exec: [bin/probe], interval: 1s, failures: 1}\n", 1))
+	h.configure(strings.Replace(h.shop("shop", handovertest.FreeAddress(t), "probation: 3s, bake: 300ms, drain_timeout: 5s"), "checks:\n",
+		"checks:\n  - {name: probe, exec: [bin/probe], interval: 3s, failures: 1}\n", 1))
 	h.start()
 	h.awaits("shop", "running")
 	h.eventually("the release that serves is well", func() (any, bool) {

@@ -18,7 +18,7 @@ import (
 // to the release before, and of each there is a record.
 func TestUpgradeIsSteered(t *testing.T) {
 	t.Parallel()
-	h, address, _ := newShop(t, "probation: 300ms, bake: 2s, drain_timeout: 5s")
+	h, address, _ := newShop(t, "probation: 300ms, bake: 5s, drain_timeout: 5s")
 	load := h.drive(address, crowd)
 
 	begin := func(version string) control.Upgrade {
@@ -33,7 +33,7 @@ func TestUpgradeIsSteered(t *testing.T) {
 	if !s.Paused {
 		t.Errorf("%+v is not paused", s)
 	}
-	h.pass(2500 * time.Millisecond) // more than the bake time
+	h.pass(5500 * time.Millisecond) // more than the bake time
 	h.awaits("shop", "baking")
 	_, err = h.client.Resume(h.ctx, "shop")
 	must(t, err)
@@ -64,6 +64,9 @@ func TestUpgradeIsSteered(t *testing.T) {
 	}
 
 	u, err = h.client.Rollback(h.ctx, "shop", control.RollbackRequest{})
+	must(t, err)
+	h.awaits("shop", "baking")
+	_, err = h.client.Promote(h.ctx, "shop")
 	must(t, err)
 	if u = h.await(u); u.State != "kept" || u.Kind != "rollback" || !strings.HasPrefix(u.To, "1.1.0-") {
 		t.Errorf("%s", asJSON(u))

@@ -79,7 +79,7 @@ func choose(seed uint64, round int) (c choices) {
 	for _, s := range c.steps {
 		// A strike may come late on a busy machine: after FINAL, nobody would start the service again that has no keeper.
 		late := s.strike == atInstant && s.victim == "successor" && c.topology != kept
-		if slices.Contains(badAfter, s.build) || late {
+		if slices.Contains(badAfter, s.build) || late || s.fault.answered() {
 			c.probation = probationOfBad
 		}
 	}

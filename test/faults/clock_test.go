@@ -4,6 +4,7 @@ package faults
 
 import (
 	"crypto/tls"
+	"fmt"
 	"testing"
 	"time"
 
@@ -68,24 +69,25 @@ func TestClockThatJumpsChangesNothing(t *testing.T) {
 // jumps runs one handover with a jump of the clock at a phase of it, and a request that is longer than that.
 func (r *round) jumps(wall *clock.Wall, phase occurrence, by time.Duration) {
 	r.t.Helper()
-	incumbent, busy := r.PID(), client.Dial(r.t, r.address, patience)
+	incumbent, busy := r.PID(), hold(r.t, r.address)
 	defer busy.Close()
 	r.reader.expects("")
+	finished := r.WatchFor(`msg="draining generation has finished"`, fmt.Sprint(" pid=", incumbent))
 	began := time.Now()
-	busy.Ask("/slow?id=1&ms=1500")
 	r.ask()
 	r.until(phase)
 	must(r.t, wall.Jump(by))
 	if phase != settles {
-		line := r.until(settles)
-		if !final.MatchString(line) {
+		if line := r.until(settles); !final.MatchString(line) {
 			r.t.Errorf("a jump by %s at phase %d: %s", by, phase, line)
 		}
-		if ahead := time.Until(journal.Written(r.t, line)); by > 0 && ahead < by-time.Minute {
-			r.t.Errorf("the clock of the service is %s ahead: it has not jumped by %s", ahead, by)
-		}
 	}
+	busy.Send("body")
 	busy.AnswerBy(incumbent)
+	line := r.Line(finished, "the incumbent does not finish")
+	if ahead := time.Until(journal.Written(r.t, line)); by > 0 && ahead < by-time.Minute {
+		r.t.Errorf("the clock of the service is %s ahead: it has not jumped by %s", ahead, by)
+	}
 	r.settle()
 	if took := time.Since(began); took > drainTimeout {
 		r.t.Errorf("a jump by %s at phase %d: the handover takes %s", by, phase, took)

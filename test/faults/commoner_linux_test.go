@@ -80,7 +80,7 @@ func startAsCommoner(t *testing.T, f fault, env ...string) *commoner {
 	for i := range env {
 		env[i] = strings.ReplaceAll(env[i], "$address", r.address)
 	}
-	r.Start(handovertest.Service{
+	r.launch(handovertest.Service{
 		Path: self, Address: r.address, Dir: dir,
 		Env: append([]string{
 			serviceVariable + "=" + executable, "ADDR=" + r.address, "HANDOVER_FAULT=" + file,

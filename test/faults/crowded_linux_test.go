@@ -34,7 +34,7 @@ func (r *commoner) crowd() (leave func()) {
 	watch := r.watchStrike()
 	r.upgrade()
 	pid := r.victim(watch)
-	r.awaitStopped(pid)
+	awaitStopped(r.Run, pid)
 	leave = r.hoarder()
 	r.Signal(pid, syscall.SIGCONT)
 	return leave
@@ -80,8 +80,9 @@ func TestTooManyDescriptorsInFlightFailAProbation(t *testing.T) {
 // with it until it can.
 func TestTooManyDescriptorsInFlightLeaveTheLastConnectionOpen(t *testing.T) {
 	t.Parallel()
-	r, leave := crowded(t, "PREVIEW", "HANDOVER_PROBATION=10s", "HANDOVER_CHECK_FAILURES=60")
+	r := startAsCommoner(t, before("PREVIEW"), "HANDOVER_PROBATION=10s", "HANDOVER_CHECK_FAILURES=60")
 	r.Finish()
+	leave := r.crowd()
 	idle, finished := client.Dial(t, r.address, patience), r.WatchFor(`msg="draining generation has finished"`)
 	idle.Ask("/?id=idle")
 	successor, err := strconv.Atoi(strings.Fields(idle.Answer())[1])
@@ -134,13 +135,13 @@ func (r *commoner) answersAtTheTakeoverSocket(pid int) {
 func TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself(t *testing.T) {
 	t.Parallel()
 	r := startAsCommoner(t, before("REDIRECT"))
-	drains, held := r.PID(), client.Dial(t, r.address, patience)
-	held.Ask("/slow?id=held&ms=6000")
+	drains, held := r.PID(), hold(t, r.address)
 	r.Upgrade(1)
 	leave := r.crowd()
 	if line := r.settle(); !strings.Contains(line, "the handover is final") {
 		t.Errorf("not final: %s", line)
 	}
+	held.Send("body")
 	held.AnswerBy(drains)
 	held.Ask("/?id=again")
 	held.AnswerBy(drains)

@@ -83,20 +83,17 @@ func (d *datagrams) receive() {
 	}
 }
 
-// end waits a little for the last answers, and tells how many have not come.
-func (d *datagrams) end() int {
+// end waits a little for the last answers, and longer where more than so many are missing, and tells how many have not come.
+func (d *datagrams) end(most int) int {
 	close(d.stop)
 	d.sent.Wait()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
-	patience := time.NewTimer(2 * time.Second)
-	defer patience.Stop()
-	for over := false; !over && d.left() > 0; {
-		select {
-		case <-look.C:
-		case <-patience.C:
-			over = true
+	for began, left := time.Now(), d.left(); left > 0; left = d.left() {
+		if waited := time.Since(began); waited > patience || waited > 2*time.Second && left <= most {
+			break
 		}
+		<-look.C
 	}
 	d.conn.Close()
 	d.done.Wait()

@@ -144,6 +144,7 @@ func (r *reader) killed(pid int, at time.Time) {
 	if load := r.load; load != nil {
 		r.dying.Go(func() {
 			awaitDeath(pid)
+			<-time.After(100 * time.Millisecond) // see run.struck
 			load.Killed(pid, at)
 		})
 	}

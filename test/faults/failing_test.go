@@ -36,7 +36,7 @@ func TestServiceThatFailsUnderAKeeperLosesNothing(t *testing.T) {
 		t.Errorf("process %d serves still", after)
 	}
 	r.closesWith(before)
-	if unanswered := r.packets.end(); unanswered > 1 { // one may have been read and not answered
+	if unanswered := r.packets.end(1); unanswered > 1 { // one may have been read and not answered
 		t.Errorf("%d datagrams are not answered", unanswered)
 	}
 }
@@ -49,7 +49,7 @@ func TestConnectionsOfADrainingGenerationPassByOneThatFails(t *testing.T) {
 	first := r.PID()
 	var busy []*client.Conn
 	for range 8 {
-		busy = append(busy, r.hold())
+		busy = append(busy, hold(t, r.address))
 	}
 	second := r.Next()
 	must(t, os.WriteFile(r.file, []byte(fault{"send", "HELLO", "before", "STOP"}.String()), 0o600))
@@ -61,6 +61,7 @@ func TestConnectionsOfADrainingGenerationPassByOneThatFails(t *testing.T) {
 		c.Send("body")
 		c.AnswerBy(first)
 	}
+	awaitStopped(r.Run, next)
 	r.Signal(next, syscall.SIGCONT)
 	r.Line(serves, "no next generation serves")
 	r.AwaitExit(first) // nothing is left in it
@@ -68,7 +69,7 @@ func TestConnectionsOfADrainingGenerationPassByOneThatFails(t *testing.T) {
 		c.IsOf(next)
 	}
 	r.closesWith(second)
-	r.packets.end()
+	r.packets.end(1)
 }
 
 // TestServiceThatFailsBeforeItsKeeperKnowsThatItServesIsReplacedAtOnce: the incumbent's word on the end of the handover comes late. Guard: Keeper.over,
@@ -83,15 +84,16 @@ func TestServiceThatFailsBeforeItsKeeperKnowsThatItServesIsReplacedAtOnce(t *tes
 	r.Line(struck, "the incumbent says nothing of the end")
 	failed := journal.Number(t, r.Line(serves, "the successor does not serve"), "pid")
 	ends, next := r.WatchFor("msg=ending", journal.By(failed)), r.WatchFor("msg=serving build=keeper", "generation=4")
-	busy := r.hold()
+	busy := hold(t, r.address)
 	r.provoke("failing")
 	r.Line(ends, "the successor does not fail")
+	awaitStopped(r.Run, incumbent)
 	r.Signal(incumbent, syscall.SIGCONT)
 	r.Line(next, "no next generation serves")
 	busy.Send("body")
 	busy.AnswerBy(failed)
 	r.closesWith(failed)
-	r.packets.end()
+	r.packets.end(1)
 }
 
 // beginFailing starts a service that has a keeper, and fails when it is provoked.
@@ -116,12 +118,12 @@ func (r *round) closesWith(failed int) {
 }
 
 // hold has a handler wait for the body of a request, which is "body".
-func (r *round) hold() *client.Conn {
-	r.t.Helper()
-	c := client.Dial(r.t, r.address, time.Minute)
+func hold(t *testing.T, address string) *client.Conn {
+	t.Helper()
+	c := client.Dial(t, address, time.Minute)
 	c.Send("POST /upload?id=held HTTP/1.1\r\nHost: service\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
 	if begun := c.Head(); begun.StatusCode != http.StatusContinue {
-		r.t.Fatalf("answer %q to a request that waits with its body", begun.Status)
+		t.Fatalf("answer %q to a request that waits with its body", begun.Status)
 	}
 	return c
 }

@@ -79,7 +79,7 @@ func startWith(t *testing.T, clients handovertest.Clients, env ...string) *run {
 func serve(t *testing.T, address string, env ...string) *run {
 	t.Helper()
 	r := newRun(t, address)
-	r.Start(handovertest.Service{
+	r.launch(handovertest.Service{
 		Path: build(t, ""), Address: address, Output: r.reader,
 		Env: append([]string{
 			"ADDR=" + address, "HANDOVER_PROBATION=300ms", "HANDOVER_CHECK_INTERVAL=50ms", "HANDOVER_CHECK_TIMEOUT=1s",
@@ -87,6 +87,18 @@ func serve(t *testing.T, address string, env ...string) *run {
 		}, env...),
 	})
 	return r
+}
+
+// launch starts the service, and waits until it has said so, which is after its first answers: that is no outcome of a handover.
+func (r *run) launch(s handovertest.Service) {
+	r.t.Helper()
+	r.Start(s)
+	const says = "msg=serving "
+	if said := r.WatchFor(says); strings.Contains(r.Output(1<<20), says) {
+		said.Forget()
+	} else {
+		r.Line(said, "the service does not say that it serves")
+	}
 }
 
 // drive puts the service under load.
@@ -176,15 +188,14 @@ func (r *run) victim(watch *handovertest.Watch) (pid int) {
 // standsStill leaves a process as it is for that time, or less. If another one serves, it answers; if this one does, nobody can.
 func (r *run) standsStill(pid int, d time.Duration) {
 	r.t.Helper()
-	r.awaitStopped(pid) // it says that it will before it does
+	awaitStopped(r.Run, pid) // it says that it will before it does
 	still, cancel := context.WithTimeout(r.Ctx, d)
 	defer cancel()
 	_ = r.Driver.WaitAnswers(still, 20)
 }
 
 // awaitStopped waits until the process stands still: the kernel tells nobody but its parent.
-func (r *run) awaitStopped(pid int) {
-	r.t.Helper()
+func awaitStopped(r *rig.Run, pid int) {
 	r.Eventually(fmt.Sprintf("process %d at rest", pid), func() (any, bool) {
 		family := r.Family()
 		return family, slices.ContainsFunc(family, func(p handovertest.Process) bool { return p.PID == pid && p.State == "T" })
@@ -197,13 +208,23 @@ func (r *run) watchStrike() *handovertest.Watch {
 
 // strike runs one handover with one fault.
 func strike(t *testing.T, f fault) {
-	r := armed(t, f, crowd)
+	var env []string
+	if f.answered() {
+		env = []string{"HANDOVER_PROBATION=1500ms"}
+	}
+	r := armed(t, f, crowd, env...)
 	watch := r.watchStrike()
 	r.upgrade()
 	pid := r.struck(f, watch)
 	t.Logf("%s: pid %d; %s", f, pid, r.settle())
 	r.crash = f.effect == "KILL" && beforeListeners(f)
 	r.finish()
+}
+
+// answered reports whether the successor is killed when it has had its first PING. A probation of more than a second keeps that from being the last
+// one, behind which comes FINAL, where the incumbent gets to send it late: whoever did not run for longer has all deadlines moved.
+func (f fault) answered() bool {
+	return f.effect == "KILL" && f.moment == "after" && (f.direction == "receive" && f.frame == "PING" || f.direction == "send" && f.frame == "PONG")
 }
 
 // beforeListeners reports whether the incumbent is struck while no other process holds its listeners yet: half a frame brings

@@ -57,7 +57,7 @@ func TestClientsThatLeaveAtTheSwitchLeaveNothingBehind(t *testing.T) {
 			watch := r.watchStrike()
 			r.upgrade()
 			pid := r.victim(watch)
-			r.awaitStopped(pid)
+			awaitStopped(r.Run, pid)
 			l.set(func() time.Duration { return 0 })
 			r.Signal(pid, syscall.SIGCONT)
 		})...)

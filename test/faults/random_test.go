@@ -16,7 +16,7 @@ import (
 )
 
 // probation of these handovers, and the span of instants: a successor is killed within it only, as afterwards it is the
-// service itself.
+// service itself. So it is probationOfBad where one is: the kill may come late.
 const probation = 400 * time.Millisecond
 
 // TestStruckAtRandomInstantsTheServiceGoesOn kills or stops either side at random instants of handovers, under load: 30
@@ -34,15 +34,20 @@ func randomStrikes(t *testing.T, rounds int) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	var r *run
 	counts := map[string]int{}
+	kills := rounds / 4 // of a successor, the first of all
 	for round := range rounds {
-		if r == nil || round%30 == 0 { // a fresh service now and then keeps ledger and log short
+		if r == nil || round == kills || round%30 == 0 { // a fresh service now and then keeps ledger and log short
 			if r != nil {
 				r.finish()
 				r.Stop()
 			}
-			r = start(t, "HANDOVER_PROBATION="+probation.String())
+			length := probation
+			if round < kills {
+				length = probationOfBad
+			}
+			r = start(t, "HANDOVER_PROBATION="+length.String())
 		}
-		counts[r.strikeAtRandom(random)]++
+		counts[r.strikeAtRandom(random, round < kills)]++
 		if t.Failed() {
 			t.Fatalf("round %d of seed %d", round, seed)
 		}
@@ -51,8 +56,8 @@ func randomStrikes(t *testing.T, rounds int) {
 	t.Logf("%v", counts)
 }
 
-// strikeAtRandom runs one handover, and strikes once. It says what came of it.
-func (r *run) strikeAtRandom(random *rand.Rand) string {
+// strikeAtRandom runs one handover, and strikes once: it kills the successor, or else does anything but that. It says what came of it.
+func (r *run) strikeAtRandom(random *rand.Rand, kill bool) string {
 	r.t.Helper()
 	r.Renew()
 	begun := r.Watch(func(line string) bool { return started.MatchString(line) })
@@ -61,13 +66,16 @@ func (r *run) strikeAtRandom(random *rand.Rand) string {
 	r.upgrade()
 	successor, _ := strconv.Atoi(started.FindStringSubmatch(r.Line(begun, "no handover begins"))[1])
 
-	victim, side := incumbent, "incumbent"
+	victim, side, signal := incumbent, "incumbent", []string{"KILL", "STOP"}[random.IntN(2)]
 	span := probation * 3 / 2
-	if random.IntN(2) == 0 {
-		victim, side = successor, "successor"
+	switch {
+	case kill:
+		victim, side, signal = successor, "successor", "KILL"
+		span = probation / 2
+	case random.IntN(3) == 0:
+		victim, side, signal = successor, "successor", "STOP"
 		span = probation / 2
 	}
-	signal := []string{"KILL", "STOP"}[random.IntN(2)]
 	if victim == incumbent {
 		// Killed before, it would be the only generation: nothing is handed over yet.
 		r.Line(offered, "no offer")
@@ -81,13 +89,16 @@ func (r *run) strikeAtRandom(random *rand.Rand) string {
 		if p.PID != victim || p.State == "Z" {
 			continue
 		}
-		if signal == "KILL" {
-			r.Driver.Killed(victim, r.Kill(victim))
-		} else {
-			r.Signal(victim, syscall.SIGSTOP)
+		at := time.Now()
+		switch { // it may have ended just now
+		case signal == "STOP" && syscall.Kill(victim, syscall.SIGSTOP) == nil:
 			still := time.NewTimer(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
 			<-still.C
-			r.Signal(victim, syscall.SIGCONT)
+			_ = syscall.Kill(victim, syscall.SIGCONT)
+		case signal == "KILL" && syscall.Kill(victim, syscall.SIGKILL) == nil:
+			r.AwaitExit(victim)
+			r.pass(100 * time.Millisecond) // see struck
+			r.Driver.Killed(victim, at)
 		}
 	}
 	outcome := r.settle()

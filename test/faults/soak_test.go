@@ -147,7 +147,7 @@ func (s *soak) baseline(t *testing.T, topology string) int {
 	for _, session := range r.sessions.all {
 		session.Close()
 	}
-	r.packets.end()
+	r.packets.end(0)
 	for range 2 {
 		same := 0
 		for last := 0; same < 10; {

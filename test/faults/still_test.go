@@ -15,15 +15,15 @@ import (
 // takes its own silence for its successor's, and aborts.
 func TestHandoverGoesOnAfterBothSidesStoodStill(t *testing.T) {
 	t.Parallel()
-	const freeze = 3 * time.Second
+	const freeze = 6 * time.Second
 	f := fault{direction: "receive", frame: "FREEZE", moment: "before", effect: "STOP"}
 	r := armed(t, f, crowd, "HANDOVER_FREEZE_TIMEOUT="+freeze.String())
 	incumbent, watch := r.PID(), r.watchStrike()
 	r.upgrade()
 	successor := r.victim(watch)
 	r.Signal(incumbent, syscall.SIGSTOP)
-	r.awaitStopped(incumbent)
-	r.awaitStopped(successor)
+	awaitStopped(r.Run, incumbent)
+	awaitStopped(r.Run, successor)
 	r.pass(freeze)
 	r.Signal(incumbent, syscall.SIGCONT)
 	r.pass(500 * time.Millisecond) // it looks at its deadline, and for frames that may be on their way

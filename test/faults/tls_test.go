@@ -258,7 +258,7 @@ func TestTLSConnectionsOfABuildThatIsTakenBackGoOn(t *testing.T) {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			flawed := build(t, c.flaw) // ahead of all that has a deadline
-			s := secure(t, "HANDOVER_PROBATION=3s", "HANDOVER_CHECK_TIMEOUT=300ms")
+			s := secure(t, "HANDOVER_PROBATION=5s")
 			incumbent := s.PID()
 			before := s.dial(3, incumbent)
 			s.Swap(flawed)
@@ -309,7 +309,7 @@ func crash(t *testing.T, address string) {
 func TestNoRecordIsSealedTwice(t *testing.T) {
 	t.Parallel()
 	failing := build(t, "failing")
-	s := secure(t, "HANDOVER_PROBATION=1s")
+	s := secure(t, "HANDOVER_PROBATION=3s")
 	s.Upgrade(2)
 	s.Swap(failing)
 	successor := s.prove()

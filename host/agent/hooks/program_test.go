@@ -98,11 +98,18 @@ func TestProgramThatTakesTooLongIsKilledWithAllItStarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := shell(fmt.Sprintf(`sleep 100 >%s & echo waits; wait`, fifo), false, "")
-	h.Timeout = 500 * time.Millisecond
-	done := make(chan Result, 1)
-	go func() { done <- Runner{}.Run(context.Background(), []config.Hook{h}, before)[0] }()
+	h.Timeout = 2 * time.Second
+	done, opened := make(chan Result, 1), make(chan struct{})
+	go func() {
+		done <- Runner{}.Run(context.Background(), []config.Hook{h}, before)[0]
+		if w, err := os.OpenFile(fifo, os.O_RDWR, 0); err == nil { // if nobody has opened it until now, nobody will
+			<-opened
+			_ = w.Close()
+		}
+	}()
 	// Opened when the one that was started has opened it too; at its end when that one is dead.
 	f, err := os.Open(fifo)
+	close(opened)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +120,7 @@ func TestProgramThatTakesTooLongIsKilledWithAllItStarted(t *testing.T) {
 	if _, err := io.ReadAll(f); err != nil {
 		t.Errorf("still alive: %v", err)
 	}
-	if r := <-done; r.Outcome != Failed || r.Detail != "took longer than 500ms, and was killed: waits" {
+	if r := <-done; r.Outcome != Failed || r.Detail != "took longer than 2s, and was killed: waits" {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -1,5 +1,6 @@
 // Command service is a service of the agent's tests. It answers handovertest's clients at $ADDR, and /started with how it was started. What is wrong with a release of it says a
-// file "flaw" in its working directory, which is the release's: one word, and after how long it shows, as in "errors 3s".
+// file "flaw" in its working directory, which is the release's: one word, and after how long it shows, as in "errors 3s"; or after how long from when a file
+// is there, as in "errors 3s /tmp/now".
 //
 //	errors   every third request is answered with 500
 //	slow     every request takes 50 ms longer
@@ -39,6 +40,7 @@ func main() {
 type flaw struct {
 	kind  string
 	after time.Duration
+	gate  string // the file; empty: none
 	shows atomic.Bool
 }
 
@@ -48,11 +50,11 @@ func read() (*flaw, error) {
 		return &flaw{}, nil
 	}
 	words := strings.Fields(string(content))
-	if err != nil || len(words) != 2 {
-		return nil, errors.Join(err, errors.New("flaw: want a word and a duration"))
+	if err != nil || len(words) != 2 && len(words) != 3 {
+		return nil, errors.Join(err, errors.New("flaw: want a word, a duration, and perhaps a file"))
 	}
 	after, err := time.ParseDuration(words[1])
-	return &flaw{kind: words[0], after: after}, err
+	return &flaw{kind: words[0], after: after, gate: strings.Join(words[2:], "")}, err
 }
 
 func run(ctx context.Context) error {
@@ -115,6 +117,17 @@ func (f *flaw) is(kind string) bool { return f.kind == kind && f.shows.Load() }
 func (f *flaw) show(ctx context.Context) error {
 	if f.kind == "" {
 		return nil
+	}
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for there := f.gate == ""; !there; {
+		select {
+		case <-look.C:
+			_, err := os.Stat(f.gate)
+			there = err == nil
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	select {
 	case <-time.After(f.after):
