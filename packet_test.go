@@ -76,10 +76,16 @@ func reading(t *testing.T, pc net.PacketConn) <-chan received {
 // inside waits until a goroutine is in the kernel's read.
 func inside(t *testing.T, pc net.PacketConn) {
 	t.Helper()
+	insideAre(t, pc, 1)
+}
+
+// insideAre waits until so many goroutines are.
+func insideAre(t *testing.T, pc net.PacketConn, n int) {
+	t.Helper()
 	g := gateOf(pc)
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
-	for deadline := time.Now().Add(patience); g.inside.Load() == 0; <-again.C {
+	for deadline := time.Now().Add(patience); int(g.inside.Load()) < n; <-again.C {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody reads")
 		}
@@ -326,6 +332,42 @@ func TestPacketSocketThatIsGivenUpIsReadToItsEnd(t *testing.T) {
 			}
 			other.Close()
 		})
+	}
+}
+
+// TestPacketSocketThatIsGivenUpWaitsForWhoHasADatagram: another who reads is no sign that it was answered. Guard: packet.takeQueued, "p.away".
+func TestPacketSocketThatIsGivenUpWaitsForWhoHasADatagram(t *testing.T) {
+	t.Parallel()
+	s, pc := listenPacket(t, "udp", "127.0.0.1:0")
+	s.openGates()
+	came, answered, ended := make(chan struct{}), make(chan struct{}), make(chan received, 2)
+	for n := range 2 {
+		go func() {
+			r := take(pc)
+			if r.err == nil {
+				close(came)
+				<-answered
+				r = take(pc)
+			}
+			ended <- r
+		}()
+		insideAre(t, pc, n+1)
+	}
+	send(t, pc.LocalAddr(), "datagram")
+	<-came
+	emptied := make(chan error, 1)
+	go func() { emptied <- s.all()[0].empty(t.Context()) }()
+	select {
+	case err := <-emptied:
+		t.Fatalf("given up with a datagram in hand: %v", err)
+	case <-time.After(4 * emptyAfter):
+	}
+	close(answered)
+	if err := <-emptied; err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		fails(t, await(t, ended), net.ErrClosed)
 	}
 }
 
