@@ -150,11 +150,13 @@ func (s *sockets) share(ctx context.Context, m *socket) (rawSocket, error) {
 func (s *sockets) add(sock *socket, o origin) {
 	sock.origin = o
 	if o.from != nil {
-		o.from.adopted = true
 		s.compareOptions(sock)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if o.from != nil {
+		o.from.adopted = true
+	}
 	s.members = append(s.members, sock)
 }
 
@@ -249,11 +251,12 @@ func (s *sockets) open(ctx context.Context, from *inherited, spec wire.Listener)
 	var pc net.PacketConn
 	switch {
 	case from != nil:
-		fd := from.fd
-		from.fd = -1 // owned by what is made of it, even if that fails
-		if spec.Packet {
+		switch fd := s.take(from); {
+		case fd < 0:
+			err = net.ErrClosed // the handover was given up meanwhile
+		case spec.Packet:
 			pc, err = platform.PacketConn(fd)
-		} else {
+		default:
 			ln, err = platform.Listener(fd)
 		}
 		if err != nil {
@@ -272,6 +275,14 @@ func (s *sockets) open(ctx context.Context, from *inherited, spec wire.Listener)
 	default:
 		return ln.(rawListener), nil
 	}
+}
+
+// take returns the descriptor of an inherited socket, owned by what is made of it, even if that fails; -1 where it was dropped.
+func (s *sockets) take(from *inherited) (fd int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fd, from.fd = from.fd, -1
+	return fd
 }
 
 // boundAddr is the address that a socket has in the kernel.
@@ -345,6 +356,7 @@ func (s *sockets) dropUnadopted() {
 	for _, in := range s.offered {
 		if !in.adopted && in.fd >= 0 {
 			_ = platform.CloseFD(in.fd)
+			in.fd = -1 // for who is about to adopt it
 		}
 	}
 	s.offered = nil

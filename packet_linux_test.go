@@ -2,6 +2,7 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -49,6 +50,27 @@ func successorOf(t *testing.T, s *sockets) (*sockets, net.PacketConn) {
 		t.Fatalf("adopted %v, added %v", taken, added)
 	}
 	return next, pc
+}
+
+// TestSocketThatIsDroppedIsNotAdopted: the handover may be given up while the program asks for its sockets. Guard: sockets.take; without it a descriptor
+// is used when it is closed already, and may be another by then.
+func TestSocketThatIsDroppedIsNotAdopted(t *testing.T) {
+	s, pc := listenPacket(t, "unixgram", filepath.Join(t.TempDir(), "socket"))
+	for range 200 {
+		next := newSockets(net.ListenConfig{}, slog.New(slog.DiscardHandler))
+		passOn(t, s, next)
+		dropped := make(chan struct{})
+		go func() {
+			next.dropUnadopted()
+			close(dropped)
+		}()
+		_, err := next.listenPacket(t.Context(), "unixgram", pc.LocalAddr().String())
+		if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+		<-dropped
+		next.close()
+	}
 }
 
 // TestParkedSocketLeavesDatagramsToTheOtherGeneration, all of them, with a goroutine in its read.

@@ -114,10 +114,11 @@ func (s *Supervisor) Record(number uint64) (journal.Upgrade, error) {
 
 // History of the service, the newest first, at most limit of them.
 func (s *Supervisor) History(limit int) ([]journal.Upgrade, error) {
-	all, err := s.journal.History(s.config.Name, limit)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r, ok := s.lastLocked(); err == nil && ok && len(all) > 0 && all[0].Number == r.Number {
+	r, ok := s.lastLocked() // ahead of the journal: what is not told here any more, is on disk
+	s.mu.Unlock()
+	all, err := s.journal.History(s.config.Name, limit)
+	if err == nil && ok && len(all) > 0 && all[0].Number == r.Number && all[0].Ended.IsZero() {
 		all[0] = r
 	}
 	return all, err
