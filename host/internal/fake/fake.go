@@ -31,7 +31,8 @@ type Service struct {
 	mu       sync.Mutex
 	upgrades []wire.Upgrade
 	votes    []wire.Vote
-	asked    int // for its status
+	held     bool // a handover, by the script
+	asked    int  // for its status
 	living   []wire.Living
 }
 
@@ -219,7 +220,7 @@ func (s *Service) answer(link *wire.Link, question wire.Message) error {
 
 func (s *Service) upgrade(link *wire.Link, m *wire.Upgrade) error {
 	s.mu.Lock()
-	s.upgrades = append(s.upgrades, *m)
+	s.upgrades, s.held = append(s.upgrades, *m), s.script.held
 	s.mu.Unlock()
 	for _, state := range s.script.states {
 		if !m.Watch {
@@ -239,18 +240,20 @@ func (s *Service) upgrade(link *wire.Link, m *wire.Upgrade) error {
 	}
 }
 
-// voted ends a handover that is held, as a service does.
+// voted ends a handover that is held, as a service does. Any other vote has crossed the reply, and is ignored.
 func (s *Service) voted(link *wire.Link, m *wire.Vote) error {
 	s.mu.Lock()
 	s.votes = append(s.votes, *m)
+	ends := s.held && m.Verdict != wire.VoteHold
+	s.held = s.held && !ends
 	s.mu.Unlock()
-	switch m.Verdict {
-	case wire.VotePass, wire.VotePromote:
-		return link.Send(0, scripts["final"].reply)
-	case wire.VoteFail:
+	switch {
+	case !ends:
+		return nil
+	case m.Verdict == wire.VoteFail:
 		return link.Send(0, scripts["resumed"].reply)
 	default:
-		return nil
+		return link.Send(0, scripts["final"].reply)
 	}
 }
 
