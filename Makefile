@@ -32,7 +32,7 @@ test: ## all tests that need Go, git and make (HANDOVER_COUNT=full: ten times th
 	$(GOTEST) work
 
 test-all: ## the tests that `test` leaves out: as root, with Debian's packages
-	$(GOTEST) -parallel 2 -tags debian ./test/debian/... # whole machines boot side by side
+	$(GOTEST) -parallel 2 -tags debian ./test/debian/systemd ./test/debian/... # whole machines boot side by side; they take longest
 
 lint: tidy format vet cross golangci ## every check that runs nothing
 
