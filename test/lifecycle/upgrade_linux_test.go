@@ -55,8 +55,8 @@ func TestUpgradeAnswersFinalWithWhoServes(t *testing.T) {
 	if !strings.HasPrefix(res.Build, "github.com/handover-go/handover/test/service") {
 		t.Errorf("build %q", res.Build)
 	}
-	if probation := 100 * time.Millisecond; res.Ready <= 0 || res.Switch <= 0 || res.Total < res.Ready+res.Switch+probation {
-		t.Errorf("ready in %s, switch %s, total %s: want each of some length, and in total those of both and of probation, %s",
+	if probation := 100 * time.Millisecond; res.Switch <= 0 || res.Ready <= res.Switch || res.Total < res.Ready+res.Switch+probation {
+		t.Errorf("ready in %s, switch %s, total %s: want the first longer than the second, and in total both and probation, %s",
 			res.Ready, res.Switch, res.Total, probation)
 	}
 }
