@@ -69,7 +69,7 @@ func TestClockThatJumpsChangesNothing(t *testing.T) {
 // jumps runs one handover with a jump of the clock at a phase of it, and a request that is longer than that.
 func (r *round) jumps(wall *clock.Wall, phase occurrence, by time.Duration) {
 	r.t.Helper()
-	incumbent, busy := r.PID(), hold(r.t, r.address)
+	incumbent, busy := r.PID(), client.Hold(r.t, r.address, time.Minute)
 	defer busy.Close()
 	r.reader.expects("")
 	finished := r.WatchFor(`msg="draining generation has finished"`, fmt.Sprint(" pid=", incumbent))

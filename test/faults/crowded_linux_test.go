@@ -135,7 +135,7 @@ func (r *commoner) answersAtTheTakeoverSocket(pid int) {
 func TestTooManyDescriptorsInFlightLeaveADrainingGenerationToItself(t *testing.T) {
 	t.Parallel()
 	r := startAsCommoner(t, before("REDIRECT"))
-	drains, held := r.PID(), hold(t, r.address)
+	drains, held := r.PID(), client.Hold(t, r.address, time.Minute)
 	r.Upgrade(1)
 	leave := r.crowd()
 	if line := r.settle(); !strings.Contains(line, "the handover is final") {

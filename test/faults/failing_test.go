@@ -4,7 +4,6 @@ package faults
 
 import (
 	"cmp"
-	"net/http"
 	"os"
 	"strconv"
 	"syscall"
@@ -49,7 +48,7 @@ func TestConnectionsOfADrainingGenerationPassByOneThatFails(t *testing.T) {
 	first := r.PID()
 	var busy []*client.Conn
 	for range 8 {
-		busy = append(busy, hold(t, r.address))
+		busy = append(busy, client.Hold(t, r.address, time.Minute))
 	}
 	second := r.Next()
 	must(t, os.WriteFile(r.file, []byte(fault{"send", "HELLO", "before", "STOP"}.String()), 0o600))
@@ -84,7 +83,7 @@ func TestServiceThatFailsBeforeItsKeeperKnowsThatItServesIsReplacedAtOnce(t *tes
 	r.Line(struck, "the incumbent says nothing of the end")
 	failed := journal.Number(t, r.Line(serves, "the successor does not serve"), "pid")
 	ends, next := r.WatchFor("msg=ending", journal.By(failed)), r.WatchFor("msg=serving build=keeper", "generation=4")
-	busy := hold(t, r.address)
+	busy := client.Hold(t, r.address, time.Minute)
 	r.provoke("failing")
 	r.Line(ends, "the successor does not fail")
 	awaitStopped(r.Run, incumbent)
@@ -115,15 +114,4 @@ func (r *round) closesWith(failed int) {
 	}
 	r.AwaitExit(failed)
 	r.settle()
-}
-
-// hold has a handler wait for the body of a request, which is "body".
-func hold(t *testing.T, address string) *client.Conn {
-	t.Helper()
-	c := client.Dial(t, address, time.Minute)
-	c.Send("POST /upload?id=held HTTP/1.1\r\nHost: service\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
-	if begun := c.Head(); begun.StatusCode != http.StatusContinue {
-		t.Fatalf("answer %q to a request that waits with its body", begun.Status)
-	}
-	return c
 }

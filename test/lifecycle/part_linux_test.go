@@ -226,7 +226,7 @@ func TestGenerationThatWasTakenBackKeepsItsNumber(t *testing.T) {
 	r.Swap(rig.Build(t, "failing"))
 	serves, outcome := r.WatchFor(proving), r.outcome()
 	r.begin()
-	second, held := journal.Number(t, r.Line(serves), "pid"), r.hold("held")
+	second, held := journal.Number(t, r.Line(serves), "pid"), client.Hold(t, r.address, patience)
 	r.get("/?id=fail")
 	wantReason(t, r.Line(outcome), resumed, "background work has no luck")
 	r.assertStatus(1, wire.Drainer{Generation: 2, PID: second})
@@ -237,7 +237,7 @@ func TestGenerationThatWasTakenBackKeepsItsNumber(t *testing.T) {
 		t.Errorf("%q, want generation 3: number 2 was given away", line)
 	}
 	r.assertStatus(3, wire.Drainer{Generation: 2, PID: second})
-	held.Send("!")
+	held.Send("body")
 	held.AnswerBy(second)
 }
 

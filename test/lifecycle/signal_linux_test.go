@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/handover-go/handover/test/internal/client"
 	"github.com/handover-go/handover/test/internal/journal"
 	"github.com/handover-go/handover/test/internal/rig"
 )
@@ -107,7 +108,7 @@ func (r *run) awaitLast(handovers int) {
 func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
 	t.Parallel()
 	r := start(t).drive()
-	first, held := r.PID(), r.hold("held")
+	first, held := r.PID(), client.Hold(t, r.address, patience)
 	r.Upgrade(1)
 	second := r.PID()
 	for _, generation := range []int{3, 4} { // the second time, its link leads to a successor by redirection
@@ -127,7 +128,7 @@ func TestSignalToADrainingGenerationUpgradesTheService(t *testing.T) {
 		}
 		second = r.PID()
 	}
-	held.Send("!")
+	held.Send("body")
 	held.AnswerBy(first)
 	r.assertAlone(second)
 	r.Finish()

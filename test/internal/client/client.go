@@ -54,6 +54,17 @@ func Get(t testing.TB, address, path string, patience time.Duration) string {
 	return c.Answer()
 }
 
+// Hold connects, and has a handler wait for the body of a request, which is "body": its head is answered by 100, so it has begun.
+func Hold(t testing.TB, address string, patience time.Duration) *Conn {
+	t.Helper()
+	c := Dial(t, address, patience)
+	c.Send("POST /upload?id=held HTTP/1.1\r\nHost: service\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+	if begun := c.Head(); begun.StatusCode != http.StatusContinue {
+		t.Fatalf("answer %q to a request that waits with its body", begun.Status)
+	}
+	return c
+}
+
 // New makes one of a connection that there is, and closes it at the end of the test.
 func New(t testing.TB, c net.Conn, patience time.Duration) *Conn {
 	t.Helper()
